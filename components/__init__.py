@@ -1,0 +1,1 @@
+"""One module per TFX stage: its builder and, where TFX's is not enough, its executor."""

@@ -1,0 +1,1 @@
+"""Settings: one frozen dataclass per stage, the error tree, and the loader."""

@@ -1,0 +1,206 @@
+"""Reads a named run, the environment and `SET` into one validated config."""
+
+import contextlib
+import dataclasses
+import difflib
+import json
+import shlex
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.errors import ConfigError
+from configs.types import PipelineConfig
+
+CONFIG_FOLDER = Path(__file__).resolve().parent
+REPOSITORY_ROOT = CONFIG_FOLDER.parent
+DEFAULT_CONFIG = "default"
+
+T = typing.TypeVar("T")
+
+
+def load_config(name: str = DEFAULT_CONFIG, overrides: Iterable[str] = ()) -> PipelineConfig:
+    """Read a named run and apply settings on top of it.
+
+    Args:
+        name: a file of `configs/` without its ending, or the path of a YAML file.
+        overrides: settings such as `train.epochs=3`, later ones win.
+
+    Returns:
+        The validated config.
+
+    Raises:
+        ConfigError: no such config, YAML that does not parse, an unknown setting or a bad value.
+    """
+    values = _read_yaml(_find_config_file(name))
+    for override in overrides:
+        dotted_name, separator, text = override.partition("=")
+        if not separator:
+            raise ConfigError(
+                f"setting '{override}' has no '=', expected name=value such as train.epochs=3."
+            )
+        _set_nested(values, dotted_name.strip(), yaml.safe_load(text))
+    return _build(PipelineConfig, values, prefix="")
+
+
+def load_config_from_environment(environ: Mapping[str, str]) -> PipelineConfig:
+    """Read the config that LOUPE_CONFIG, LOUPE_DATA and LOUPE_SET describe.
+
+    Args:
+        environ: the process environment; runners started by the `tfx` CLI take no flags.
+
+    Returns:
+        The validated config.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    overrides = shlex.split(environ.get("LOUPE_SET", ""))
+    if environ.get("LOUPE_DATA"):
+        overrides.insert(0, f"data.path={json.dumps(environ['LOUPE_DATA'])}")
+    return load_config(environ.get("LOUPE_CONFIG") or DEFAULT_CONFIG, overrides)
+
+
+def workspace_root_from_environment(environ: Mapping[str, str]) -> Path:
+    """Find the workspace folder.
+
+    Args:
+        environ: the process environment.
+
+    Returns:
+        LOUPE_WORKSPACE, or `workspace/` inside the clone; absolute.
+    """
+    return Path(environ.get("LOUPE_WORKSPACE") or REPOSITORY_ROOT / "workspace").resolve()
+
+
+def to_json(config: PipelineConfig) -> str:
+    """Write a config so that a worker can read it back.
+
+    Args:
+        config: the config.
+
+    Returns:
+        One line of JSON; `from_json` gives back an equal config.
+    """
+    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+
+
+def from_json(config_class: type[T], text: str) -> T:
+    """Read a config, or one of its parts, from JSON.
+
+    Args:
+        config_class: a dataclass of `configs.types`.
+        text: JSON of that dataclass's fields.
+
+    Returns:
+        The validated dataclass.
+
+    Raises:
+        ConfigError: an unknown setting or a bad value.
+    """
+    return _build(config_class, json.loads(text), prefix="")
+
+
+def _find_config_file(name: str) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise ConfigError(f"config file '{path}' does not exist. Check the path.")
+        return path
+    path = CONFIG_FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in CONFIG_FOLDER.glob("*.yaml"))
+        raise ConfigError(f"config '{name}' does not exist{_nearest(name, known)}")
+    return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config file '{path}' is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"config file '{path}' holds no settings, expected 'stage: ...' lines.")
+    return typing.cast(dict[str, Any], values)
+
+
+def _set_nested(values: dict[str, Any], dotted_name: str, value: Any) -> None:
+    *parents, leaf = dotted_name.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"setting '{dotted_name}': '{parent}' is a value, not a stage.")
+        values = typing.cast(dict[str, Any], child)
+    values[leaf] = value
+
+
+def _build(config_class: type[T], values: Mapping[str, Any], *, prefix: str) -> T:
+    hints = typing.get_type_hints(config_class)
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            given = prefix + ".".join([name, *(value if isinstance(value, dict) else ())][:2])
+            known = list(all_setting_names(PipelineConfig))
+            raise ConfigError(f"unknown setting '{given}'{_nearest(given, known)}")
+        arguments[name] = _convert(hints[name], value, f"{prefix}{name}")
+    return config_class(**arguments)
+
+
+def all_setting_names(config_class: type[Any], prefix: str = "") -> Iterable[str]:
+    """List every setting by its dotted name.
+
+    Args:
+        config_class: a dataclass of `configs.types`.
+        prefix: dotted name of that dataclass, ending in a dot; empty for the root.
+
+    Yields:
+        Names such as `train.epochs`, in the order they are declared.
+    """
+    for name, hint in typing.get_type_hints(config_class).items():
+        if dataclasses.is_dataclass(hint):
+            yield from all_setting_names(typing.cast(type[Any], hint), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _convert(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} is {value!r}, expected settings below it such as {name}.x.")
+        part = typing.cast(type[Any], hint)
+        return _build(part, typing.cast(dict[str, Any], value), prefix=f"{name}.")
+    if isinstance(hint, types.GenericAlias):
+        items: Any = value if isinstance(value, list | tuple) else [value]
+        return tuple(str(item) for item in items)
+    return _convert_scalar(hint, value, name)
+
+
+def _convert_scalar(hint: Any, value: Any, name: str) -> Any:
+    """Undo what YAML reads differently from what the person meant: 1e-3, on, an empty value."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)
+    if hint is float and is_number:
+        return float(value)
+    if hint is str and isinstance(value, bool):
+        return "on" if value else "off"
+    if hint is str and (value is None or is_number):
+        return "" if value is None else str(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        kind = type(value).__name__
+        raise ConfigError(f"{name} is {value!r} ({kind}), expected {hint.__name__}. Change it.")
+    return value
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    leaf = name.rpartition(".")[2]
+    matches += [k for k in known if k.rpartition(".")[2] == leaf and k not in matches]
+    if matches:
+        return f". Did you mean {', '.join(matches[:4])}?"
+    return f". Expected one of: {', '.join(known)}."

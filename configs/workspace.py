@@ -1,0 +1,56 @@
+"""The folders of a workspace: everything a run writes lies below one root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths below one root folder.
+
+    Attributes:
+        root: absolute path of the workspace.
+    """
+
+    root: Path
+
+    @property
+    def sample_data(self) -> Path:
+        """Folder of the built-in sample data."""
+        return self.root / "sample-data"
+
+    @property
+    def artifacts(self) -> Path:
+        """Root of what the stages hand to each other."""
+        return self.root / "artifacts"
+
+    @property
+    def metadata_file(self) -> Path:
+        """SQLite file of ML Metadata."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def runs(self) -> Path:
+        """Folder with one folder per run: log, events and summary."""
+        return self.root / "runs"
+
+    @property
+    def latest_run(self) -> Path:
+        """Link to the folder of the newest run."""
+        return self.runs / "latest"
+
+    @property
+    def lock_file(self) -> Path:
+        """File that the one running pipeline of this workspace holds locked."""
+        return self.root / "run.lock"
+
+    def serving(self, model_name: str) -> Path:
+        """Folder of a model's version folders.
+
+        Args:
+            model_name: name under which the model is served.
+
+        Returns:
+            The folder a model server is pointed at.
+        """
+        return self.root / "serving" / model_name

@@ -1,0 +1,1 @@
+"""What answers requests: model server, gateway and rollout."""

@@ -1,0 +1,1 @@
+"""The model, its input, its training loop and its exported signatures."""

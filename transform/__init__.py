@@ -1,0 +1,1 @@
+"""Bytes to pixels, once: the graph that training and serving share."""
