@@ -180,7 +180,7 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
 
 
 def _convert_scalar(hint: Any, value: Any, name: str) -> Any:
-    """Undo what YAML reads differently from what the person meant: 1e-3, on, an empty value."""
+    # Undo what YAML reads differently from what the person meant: 1e-3, on, an empty value.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float and isinstance(value, str):
         with contextlib.suppress(ValueError):
