@@ -1,0 +1,166 @@
+"""Reads image headers: what a file is, how large it is, and why it cannot be used."""
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile as PillowFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from configs.errors import InvalidImageError
+from data.signatures import ACCEPTED_FORMATS, describe_content, find_format
+
+_READERS: Final[dict[str, type[PillowFile]]] = {
+    "jpeg": JpegImageFile,
+    "png": PngImageFile,
+    "bmp": BmpImageFile,
+    "gif": GifImageFile,
+    "webp": WebPImageFile,
+}
+# Pillow's classes are used directly: Image.open would add its own process-wide limit on pixels.
+_CHANNELS: Final = {"1": 1, "L": 1, "I": 1, "I;16": 1, "LA": 2, "P": 3}
+_BROKEN: Final = (
+    SyntaxError,
+    OSError,
+    ValueError,
+    OverflowError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    MemoryError,
+    Image.DecompressionBombError,
+)
+_ORIENTATION_TAG: Final = 0x0112
+_SHORT_TYPE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProbe:
+    """What the header of an image says.
+
+    Attributes:
+        format: `jpeg`, `png`, `bmp`, `gif` or `webp`.
+        height: rows as stored, before orientation.
+        width: columns as stored, before orientation.
+        channels: colour and alpha channels, 1..4; a palette counts as 3.
+        orientation: EXIF orientation, 1..8; 1 when there is none.
+        frames: pictures in the file, at least 1; only the first one is used.
+    """
+
+    format: str
+    height: int
+    width: int
+    channels: int
+    orientation: int
+    frames: int
+
+
+def read_image_file(path: Path, *, max_bytes: int) -> bytes:
+    """Read the bytes of a file that should be an image.
+
+    Args:
+        path: path of the file.
+        max_bytes: largest accepted file; a larger one is not read.
+
+    Returns:
+        The file's bytes.
+
+    Raises:
+        InvalidImageError: the file is gone, unreadable, no regular file or too large.
+    """
+    try:
+        if not path.is_file():
+            raise InvalidImageError("the file is gone, or a link that leads nowhere. Put it back.")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise InvalidImageError(
+                f"the file has {size} bytes, expected at most {max_bytes}. Make it smaller, or "
+                "raise data.max_image_bytes."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidImageError(
+            f"the file cannot be read: {error.strerror}. Make it readable for this user."
+        ) from error
+
+
+def probe_image(data: bytes, *, max_pixels: int) -> ImageProbe:
+    """Read the header of an image; its pixels are never decoded.
+
+    Args:
+        data: bytes of the whole file.
+        max_pixels: most pixels accepted in one frame.
+
+    Returns:
+        Format, size and the like.
+
+    Raises:
+        InvalidImageError: the bytes are empty, no image, an image of another format, have a
+            damaged header, or promise more than `max_pixels` pixels.
+    """
+    image_format = find_format(data)
+    if image_format is None:
+        raise InvalidImageError(
+            f"{describe_content(data)}, expected an image ({', '.join(ACCEPTED_FORMATS)})."
+        )
+    try:
+        with _READERS[image_format](io.BytesIO(data)) as image:
+            return _describe(image, image_format, max_pixels)
+    except _BROKEN as error:
+        raise InvalidImageError(
+            f"the {image_format} header is damaged: {_reason(error)}. Copy or export it again."
+        ) from error
+
+
+def _describe(image: PillowFile, image_format: str, max_pixels: int) -> ImageProbe:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise InvalidImageError(
+            f"the image has {width}x{height} = {width * height} pixels, expected at most "
+            f"{max_pixels} (a decompression bomb?). Make it smaller, or raise "
+            "data.max_image_pixels."
+        )
+    return ImageProbe(
+        format=image_format,
+        height=height,
+        width=width,
+        channels=_CHANNELS.get(image.mode, len(image.getbands())),
+        orientation=_read_orientation(image.info.get("exif", b"")),
+        frames=max(1, int(getattr(image, "n_frames", 1))),
+    )
+
+
+def _read_orientation(exif: bytes) -> int:
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, start)
+        for index in range(count):
+            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * index)
+            if tag == _ORIENTATION_TAG:
+                return value if kind == _SHORT_TYPE and 1 <= value <= 8 else 1
+    except struct.error:  # cut off: as good as no tag
+        return 1
+    return 1
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error).strip()
+    # Pillow's words for a header without mode or with a side of 0 pixels.
+    if not text or "not identified" in text:
+        return "it gives no width and height above 0"
+    return text
