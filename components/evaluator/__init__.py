@@ -1,0 +1,1 @@
+"""Evaluator: the bars a model must clear, measured on the bytes that serving would get."""

@@ -1,0 +1,1 @@
+"""ExampleGen: image files in, raw examples and a quarantine list out."""

@@ -1,0 +1,155 @@
+"""The executor behind ImageExampleGen."""
+
+import collections
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
+from tfx.types import artifact_utils, standard_component_specs
+
+from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, IndexRow, ReadImages
+from components.example_gen.report import (
+    QUARANTINE_FILENAME,
+    IngestReport,
+    QuarantinedFile,
+    check_class_sizes,
+    check_quarantine_share,
+    write_report,
+)
+from configs.errors import DataError
+from configs.load import from_json
+from configs.types import DataConfig
+from data.duplicates import summarize_duplicates
+from data.sources import ImageFile, list_images
+from schema.features import Split
+
+FILES_PER_BATCH = 128
+DATA_ROOT_KEY = "data_root"
+CONFIG_KEY = "config"
+INDEX_FOLDER = "index"
+
+
+class Executor(BaseExampleGenExecutor):
+    """Writes raw examples per split, a quarantine list and a report.
+
+    Differs from its base in what it writes: plain TFRecords (compressing JPEGs again gains nothing)
+    straight from the reading step, because the base's shuffle holds a whole split in memory.
+    """
+
+    def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802, D102
+        # The base asks for it only in its own GenerateExamplesByBeam.
+        return beam.ParDo(ReadImages(DataConfig(), frozenset(), 0))
+
+    def GenerateExamplesByBeam(  # noqa: N802
+        self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
+    ) -> dict[str, beam.PCollection]:
+        """Read every file of the data set.
+
+        Args:
+            pipeline: the Beam pipeline.
+            exec_properties: `data_root` and `config`, the JSON of a DataConfig.
+
+        Returns:
+            Serialized examples per split, and JSON rows of the index and of the quarantine.
+        """
+        config = from_json(DataConfig, exec_properties[CONFIG_KEY])
+        files = list_images(Path(exec_properties[DATA_ROOT_KEY]), span=config.span)
+        present_splits = frozenset(file.split for file in files if file.split is not None)
+        tags = [*Split, QUARANTINE_TAG, INDEX_TAG]
+        outputs = (
+            pipeline
+            | "FileBatches" >> beam.Create(_mixed_batches(files), reshuffle=True)
+            | "ReadImages"
+            >> beam.ParDo(ReadImages(config, present_splits, len(files))).with_outputs(*tags)
+        )
+        return {str(tag): outputs[tag] for tag in tags}
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Ingest the data set.
+
+        Args:
+            input_dict: empty.
+            output_dict: `examples`, one Examples artifact.
+            exec_properties: as `GenerateExamplesByBeam`.
+
+        Raises:
+            DataError: the data cannot train a classifier; the message says why.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        config = from_json(DataConfig, exec_properties[CONFIG_KEY])
+        artifact = artifact_utils.get_single_instance(
+            output_dict[standard_component_specs.EXAMPLES_KEY]
+        )
+        folder = Path(artifact.uri)
+        with self._make_beam_pipeline() as pipeline:
+            collections_by_name = self.GenerateExamplesByBeam(pipeline, exec_properties)
+            for split in Split:
+                path = folder / f"Split-{split}" / "data_tfrecord"
+                _ = collections_by_name[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(
+                    str(path)
+                )
+            for name in (QUARANTINE_TAG, INDEX_TAG):
+                path = folder / INDEX_FOLDER / name
+                _ = collections_by_name[name] | f"Write[{name}]" >> beam.io.WriteToText(str(path))
+        artifact.split_names = artifact_utils.encode_split_names(list(Split))
+        _finish(folder, config, exec_properties)
+
+
+def _mixed_batches(files: list[ImageFile]) -> list[list[ImageFile]]:
+    # A fixed shuffle mixes the classes, so that every shard resembles the whole.
+    mixed = files.copy()
+    random.Random(0).shuffle(mixed)  # noqa: S311 (order, not secrecy)
+    return [
+        mixed[start : start + FILES_PER_BATCH] for start in range(0, len(mixed), FILES_PER_BATCH)
+    ]
+
+
+def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -> None:
+    rows = [IndexRow(**row) for row in _read_rows(folder, INDEX_TAG)]
+    quarantined = sorted(
+        (QuarantinedFile(**row) for row in _read_rows(folder, QUARANTINE_TAG)),
+        key=lambda file: file.source,
+    )
+    per_class = collections.Counter(row.label for row in rows)
+    per_split = collections.Counter(row.split for row in rows)
+    report = IngestReport(
+        num_images=len(rows),
+        num_quarantined=len(quarantined),
+        images_per_split={split.value: per_split[split.value] for split in Split},
+        images_per_class=dict(sorted(per_class.items())),
+        spans=sorted(json.loads(exec_properties["spans"])),
+        duplicates=summarize_duplicates(rows, max_bits=config.near_duplicate_bits),
+    )
+    write_report(folder, report, quarantined)
+    check_quarantine_share(
+        len(rows) + len(quarantined),
+        quarantined,
+        config.max_quarantine_share,
+        folder / QUARANTINE_FILENAME,
+    )
+    check_class_sizes(report.images_per_class, config.min_images_per_class)
+    _check_splits(report.images_per_split)
+
+
+def _check_splits(images_per_split: dict[str, int]) -> None:
+    empty = [name for name, count in images_per_split.items() if count == 0]
+    if empty:
+        raise DataError(
+            f"no image fell into the split{'s' if len(empty) > 1 else ''} {', '.join(empty)} "
+            f"({images_per_split}). Add images, or raise data.validation_share and data.test_share."
+        )
+
+
+def _read_rows(folder: Path, name: str) -> Iterable[dict[str, Any]]:
+    for path in sorted((folder / INDEX_FOLDER).glob(f"{name}-*")):
+        with path.open(encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines)

@@ -1,0 +1,81 @@
+"""The executor behind ImagePusher."""
+
+import json
+import logging
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tfx.components.pusher import executor as tfx_executor
+from tfx.types import artifact_utils
+
+from components.evaluator.report import read_report as read_evaluation
+from components.example_gen.report import read_report as read_ingest_report
+from components.infra_validator.report import REPORT_FILENAME as INFRA_REPORT_FILENAME
+from components.pusher.manifest import git_commit, sha256_of_folder, write_manifest
+from components.pusher.versions import publish
+from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
+
+logger = logging.getLogger("loupe.pusher")
+
+
+class Executor(tfx_executor.Executor):
+    """Pushes with both blessings, or says that it did not."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Push the model.
+
+        Args:
+            input_dict: `model`, `model_blessing`, `infra_blessing`, and what the manifest tells
+                of: `examples`, `schema`, `transform_graph`, `model_run`, `evaluation`.
+            output_dict: `pushed_model`.
+            exec_properties: `folder` of the version folders and `model_name`.
+        """
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if not self.CheckBlessing(input_dict):
+            logger.warning("not pushed: the model is not blessed")
+            self._MarkNotPushed(pushed)
+            return
+        facts = _facts(input_dict, exec_properties["model_name"])
+        warmup = Path(artifact_utils.get_single_uri(input_dict["infra_blessing"])) / WARMUP_FILENAME
+
+        def prepare(folder: Path, version: int) -> None:
+            if warmup.exists():
+                extra = folder / ASSETS_EXTRA_FOLDER
+                extra.mkdir(exist_ok=True)
+                shutil.copy2(warmup, extra / WARMUP_FILENAME)
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            write_manifest(folder, {**facts, "version": version, "created": created})
+
+        model_path = Path(self.GetModelPath(input_dict))
+        version, path = publish(model_path, exec_properties["folder"], prepare)
+        logger.info("pushed version %d to %s", version, path)
+        self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
+
+
+def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
+    folders = {
+        key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()
+    }
+    ingest = read_ingest_report(folders["examples"])
+    evaluation = read_evaluation(folders["evaluation"])
+    infra_report = folders["infra_blessing"] / INFRA_REPORT_FILENAME
+    return {
+        "model_name": model_name,
+        "git_commit": git_commit(),
+        "spans": ingest.spans,
+        "num_images": ingest.num_images,
+        "images_per_class": ingest.images_per_class,
+        "schema_sha256": sha256_of_folder(folders["schema"]),
+        "transform_sha256": sha256_of_folder(folders["transform_graph"]),
+        "hyperparameters": json.loads((folders["model_run"] / "hyperparameters.json").read_text()),
+        "metrics": evaluation.metrics,
+        "baseline_metrics": evaluation.baseline_metrics,
+        "infra": json.loads(infra_report.read_text()) if infra_report.exists() else {},
+    }

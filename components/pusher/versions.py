@@ -1,0 +1,100 @@
+"""Version folders: integers that always grow, each there whole or not there."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tfx.dsl.io import fileio
+
+TEMPORARY_PREFIX = ".incomplete-"
+"""Model servers look only at names that are integers."""
+SAVED_MODEL_FILENAME = "saved_model.pb"
+
+
+def next_version(base: str) -> int:
+    """Choose a version number above all that exist.
+
+    Args:
+        base: folder of the version folders, local or a URL that TFX can read.
+
+    Returns:
+        Seconds since 1970, or one more than the newest version where that is not enough.
+    """
+    names = fileio.listdir(base) if fileio.exists(base) else []
+    existing = [int(name) for name in (n.rstrip("/") for n in names) if name.isdecimal()]
+    return max([int(time.time()), *(version + 1 for version in existing)])
+
+
+def publish(source: Path, base: str, prepare: Callable[[Path, int], None]) -> tuple[int, str]:
+    """Make a new version folder visible in one step.
+
+    Args:
+        source: folder of the SavedModel.
+        base: folder of the version folders, local or a URL that TFX can read.
+        prepare: called with a private copy of `source` and the version, to add files to it.
+
+    Returns:
+        The version and the path of its folder.
+    """
+    if "://" in base:
+        return _publish_remote(source, base, prepare)
+    folder = Path(base)
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        shutil.rmtree(leftover)  # of a push that was killed
+    while True:
+        version = next_version(base)
+        temporary = folder / f"{TEMPORARY_PREFIX}{version}"
+        _copy_model(source, temporary)
+        prepare(temporary, version)
+        _flush(temporary)
+        target = folder / str(version)
+        if not target.exists():
+            temporary.rename(target)
+            _flush_folder(folder)
+            return version, str(target)
+        shutil.rmtree(temporary)
+
+
+def _publish_remote(
+    source: Path, base: str, prepare: Callable[[Path, int], None]
+) -> tuple[int, str]:
+    # Object stores cannot rename a folder: saved_model.pb, which servers look for, goes last.
+    version = next_version(base)
+    temporary = source.parent / f"{TEMPORARY_PREFIX}{version}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    _copy_model(source, temporary)
+    prepare(temporary, version)
+    target = f"{base.rstrip('/')}/{version}"
+    files = [path for path in temporary.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda file: file.name == SAVED_MODEL_FILENAME):
+        destination = f"{target}/{path.relative_to(temporary).as_posix()}"
+        fileio.makedirs(destination.rpartition("/")[0])
+        fileio.copy(str(path), destination)
+    shutil.rmtree(temporary)
+    return version, target
+
+
+def _copy_model(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+
+
+def _flush(folder: Path) -> None:
+    # The rename must not reach the disk before the contents do.
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            _flush_folder(path)
+    _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
