@@ -12,6 +12,7 @@ from configs.errors import InvalidImageError
 _HASH_ROWS: Final = 8
 _HASH_COLUMNS: Final = 9
 _WORKING_SIZE: Final = 144  # divides into 8 rows and into 9 columns
+_COLOUR_SIZE: Final = 36
 _REDUCING_GAP: Final = 1.5
 _MIN_STEP: Final = 1.0
 _BIT_WEIGHTS: Final = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64))[::-1]
@@ -19,7 +20,7 @@ _BIT_WEIGHTS: Final = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64)
 
 @dataclass(frozen=True, slots=True)
 class QualityMeasures:
-    """Scalars of one image, taken from a copy of 144x144 pixels.
+    """Scalars of one image, taken from a copy of 144x144 pixels (saturation: 36x36).
 
     Attributes:
         brightness: mean luma, 0 (black) to 1 (white).
@@ -60,17 +61,19 @@ def measure_quality(pixels: NDArray[np.uint8]) -> QualityMeasures:
             f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (height, width, 3). Decode "
             "the image to RGB."
         )
-    copy = Image.fromarray(pixels).resize(
-        (_WORKING_SIZE, _WORKING_SIZE), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP
-    )
-    luma = np.asarray(copy.convert("L"), dtype=np.float32)
+    image = Image.fromarray(pixels)
+    luma = np.asarray(_reduce(image.convert("L"), _WORKING_SIZE), dtype=np.float32)
     return QualityMeasures(
         brightness=float(luma.mean()) / 255.0,
         contrast=float(luma.std()) / 255.0,
         sharpness=_variance_of_laplacian(luma),
-        saturation=_saturation(np.asarray(copy)),
+        saturation=_saturation(np.asarray(_reduce(image, _COLOUR_SIZE))),
         dhash=_difference_hash(luma),
     )
+
+
+def _reduce(image: Image.Image, size: int) -> Image.Image:
+    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
 
 
 def _variance_of_laplacian(luma: NDArray[np.float32]) -> float:
@@ -90,9 +93,8 @@ def _saturation(pixels: NDArray[np.uint8]) -> float:
 
 
 def _difference_hash(luma: NDArray[np.float32]) -> int:
-    grid = luma.reshape(
-        _HASH_ROWS, _WORKING_SIZE // _HASH_ROWS, _HASH_COLUMNS, _WORKING_SIZE // _HASH_COLUMNS
-    ).mean(axis=(1, 3))
+    rows = luma.reshape(_HASH_ROWS, -1, _WORKING_SIZE).mean(axis=1)
+    grid = rows.reshape(_HASH_ROWS, _HASH_COLUMNS, -1).mean(axis=2)
     # A step of one level keeps the bits of plain areas from following the noise of compression.
     rises = (grid[:, 1:] - grid[:, :-1]) > _MIN_STEP
     return int(_BIT_WEIGHTS[rises.ravel()].sum())
