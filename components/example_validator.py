@@ -21,13 +21,12 @@ from tfx.types import (
 )
 
 from components.code_version import code_version
-from components.schema_gen import SCHEMA_FILENAME
 from components.statistics_gen import WHOLE_SLICE, select_slice, span_slice
 from configs.errors import DataError
 from configs.load import from_json, part_to_json
 from configs.types import ValidationConfig
 from schema.features import Split
-from schema.labels import read_schema
+from schema.labels import SCHEMA_FILENAME, read_schema
 
 logger = logging.getLogger("loupe.example_validator")
 

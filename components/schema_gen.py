@@ -22,9 +22,8 @@ from components.statistics_gen import WHOLE_SLICE, select_slice
 from configs.load import from_json, part_to_json
 from configs.types import ValidationConfig
 from schema.features import FLOAT_FEATURES, IMAGE_ENCODED, INT_FEATURES, LABEL, SPAN
-from schema.labels import labels_of_schema, read_schema
+from schema.labels import SCHEMA_FILENAME, labels_of_schema, read_schema
 
-SCHEMA_FILENAME = "schema.pbtxt"
 MAX_CLASSES = 100_000
 """TFDV's own limit of 100 would leave the label of a large data set without a domain."""
 

@@ -11,10 +11,9 @@ from tfx.proto import transform_pb2
 from tfx.types import BaseChannel, artifact_utils, standard_component_specs
 
 from components.code_version import code_version
-from components.schema_gen import SCHEMA_FILENAME
 from configs.types import TransformConfig
 from schema.features import Split
-from schema.labels import labels_of_schema, read_schema
+from schema.labels import SCHEMA_FILENAME, labels_of_schema, read_schema
 
 
 class Executor(tfx_executor.Executor):

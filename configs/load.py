@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import json
+import os
 import shlex
 import types
 import typing
@@ -15,6 +16,7 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.types import PipelineConfig
+from configs.workspace import Workspace
 
 CONFIG_FOLDER = Path(__file__).resolve().parent
 REPOSITORY_ROOT = CONFIG_FOLDER.parent
@@ -47,11 +49,12 @@ def load_config(name: str = DEFAULT_CONFIG, overrides: Iterable[str] = ()) -> Pi
     return _build(PipelineConfig, values, prefix="")
 
 
-def load_config_from_environment(environ: Mapping[str, str]) -> PipelineConfig:
+def load_config_from_environment(environ: Mapping[str, str] | None = None) -> PipelineConfig:
     """Read the config that LOUPE_CONFIG, LOUPE_DATA and LOUPE_SET describe.
 
     Args:
-        environ: the process environment; runners started by the `tfx` CLI take no flags.
+        environ: variables; None means the process environment. The `tfx` CLI starts runners
+            without flags, so this is how they are told.
 
     Returns:
         The validated config.
@@ -59,34 +62,75 @@ def load_config_from_environment(environ: Mapping[str, str]) -> PipelineConfig:
     Raises:
         ConfigError: as `load_config`.
     """
+    environ = os.environ if environ is None else environ
     overrides = shlex.split(environ.get("LOUPE_SET", ""))
     if environ.get("LOUPE_DATA"):
         overrides.insert(0, f"data.path={json.dumps(environ['LOUPE_DATA'])}")
     return load_config(environ.get("LOUPE_CONFIG") or DEFAULT_CONFIG, overrides)
 
 
-def workspace_root_from_environment(environ: Mapping[str, str]) -> Path:
-    """Find the workspace folder.
+def workspace_from_environment(environ: Mapping[str, str] | None = None) -> Workspace:
+    """Find the workspace.
 
     Args:
-        environ: the process environment.
+        environ: variables; None means the process environment.
 
     Returns:
-        LOUPE_WORKSPACE, or `workspace/` inside the clone; absolute.
+        LOUPE_WORKSPACE, or `workspace/` inside the clone.
     """
-    return Path(environ.get("LOUPE_WORKSPACE") or REPOSITORY_ROOT / "workspace").resolve()
+    environ = os.environ if environ is None else environ
+    folder = environ.get("LOUPE_WORKSPACE") or REPOSITORY_ROOT / "workspace"
+    return Workspace(Path(folder).resolve())
 
 
-def to_json(config: PipelineConfig) -> str:
-    """Write a config so that a worker can read it back.
+def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Find the run folder that a watching process has made.
 
     Args:
-        config: the config.
+        environ: variables; None means the process environment.
 
     Returns:
-        One line of JSON; `from_json` gives back an equal config.
+        LOUPE_RUN_FOLDER; None when nobody watches.
     """
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)
+    folder = (os.environ if environ is None else environ).get("LOUPE_RUN_FOLDER")
+    return Path(folder) if folder else None
+
+
+def to_environment(
+    name: str, data: str, overrides: Iterable[str], workspace: Path, run_folder: Path
+) -> dict[str, str]:
+    """Write what a run is told as variables for a runner process.
+
+    Args:
+        name: a named run.
+        data: folder or manifest of images; empty means the config's own.
+        overrides: settings such as `train.epochs=3`.
+        workspace: folder below which the run writes.
+        run_folder: where the run's log, events and summary go.
+
+    Returns:
+        The process environment, with the variables that the functions above read.
+    """
+    return {
+        **os.environ,
+        "LOUPE_CONFIG": name,
+        "LOUPE_DATA": data,
+        "LOUPE_WORKSPACE": str(workspace),
+        "LOUPE_SET": shlex.join(overrides),
+        "LOUPE_RUN_FOLDER": str(run_folder),
+    }
+
+
+def part_to_json(part: Any) -> str:
+    """Write one stage's settings so that the stage can read them back.
+
+    Args:
+        part: a dataclass of `configs.types`.
+
+    Returns:
+        One line of JSON, keys sorted, so that equal settings give equal text (TFX caches by it).
+    """
+    return json.dumps(dataclasses.asdict(part), sort_keys=True)
 
 
 def from_json(config_class: type[T], text: str) -> T:

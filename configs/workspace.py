@@ -20,6 +20,11 @@ class Workspace:
         return self.root / "sample-data"
 
     @property
+    def unpacked(self) -> Path:
+        """Folder of archives' contents."""
+        return self.root / "unpacked"
+
+    @property
     def artifacts(self) -> Path:
         """Root of what the stages hand to each other."""
         return self.root / "artifacts"

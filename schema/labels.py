@@ -8,6 +8,9 @@ from google.protobuf import text_format
 from configs.errors import DataError
 from schema.features import LABEL
 
+SCHEMA_FILENAME = "schema.pbtxt"
+"""The one file of a Schema artifact."""
+
 
 def read_schema(path: str | Path) -> Any:
     """Read a TFMD schema from its text form.

@@ -10,13 +10,14 @@ from tfx.types import BaseChannel
 from components.code_version import code_version
 from components.evaluator.executor import Executor
 from components.evaluator.extractors import BUCKETS
-from components.evaluator.metrics import (
+from components.evaluator.metrics import ClassificationReport
+from components.evaluator.names import (
     ACCURACY,
     BALANCED_GAIN,
+    BASELINE,
+    CANDIDATE,
     GAIN_OVER_MAJORITY,
-    ClassificationReport,
 )
-from components.evaluator.report import BASELINE, CANDIDATE
 from configs.types import EvaluationConfig
 from schema.features import LABEL, Signature, Split
 

@@ -12,7 +12,8 @@ from tfx.components.evaluator import executor as tfx_executor
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import path_utils
 
-from components.evaluator.report import BASELINE, CANDIDATE, build_report, write_report
+from components.evaluator.names import BASELINE, CANDIDATE
+from components.evaluator.report import build_report, write_report
 from schema.features import ASSETS_FOLDER, LABELS_FILENAME
 
 logger = logging.getLogger("loupe.evaluator")

@@ -26,7 +26,7 @@ class Buckets(NamedTuple):
 
 BUCKETS = {
     "brightness": Buckets(IMAGE_BRIGHTNESS, (0.3, 0.6), ("dark", "medium", "bright")),
-    "sharpness": Buckets(IMAGE_SHARPNESS, (0.01, 0.04), ("blurred", "medium", "sharp")),
+    "sharpness": Buckets(IMAGE_SHARPNESS, (100.0, 1000.0), ("blurred", "medium", "sharp")),
 }
 """Slice name to buckets; slices read as `brightness:dark`."""
 

@@ -14,28 +14,21 @@ import tensorflow_model_analysis as tfma
 from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 
+from components.evaluator.names import (
+    ACCURACY,
+    AUC,
+    BALANCED_ACCURACY,
+    BALANCED_GAIN,
+    CALIBRATION_ERROR,
+    EXAMPLE_COUNT,
+    GAIN_OVER_MAJORITY,
+    MAJORITY_SHARE,
+    PRECISION_PREFIX,
+    RECALL_PREFIX,
+    SUMMARY_METRICS,
+)
 from schema.features import OUTPUT_LABEL, OUTPUT_PROBABILITIES
 
-ACCURACY = "accuracy"
-BALANCED_ACCURACY = "balanced_accuracy"
-AUC = "auc"
-CALIBRATION_ERROR = "expected_calibration_error"
-MAJORITY_SHARE = "majority_share"
-GAIN_OVER_MAJORITY = "gain_over_majority"
-BALANCED_GAIN = "balanced_gain"
-EXAMPLE_COUNT = "num_examples"
-SUMMARY_METRICS = (
-    ACCURACY,
-    BALANCED_ACCURACY,
-    AUC,
-    CALIBRATION_ERROR,
-    MAJORITY_SHARE,
-    GAIN_OVER_MAJORITY,
-    BALANCED_GAIN,
-    EXAMPLE_COUNT,
-)
-PRECISION_PREFIX = "precision/"
-RECALL_PREFIX = "recall/"
 CALIBRATION_BINS = 15
 MAX_HISTOGRAM_CELLS = 400_000
 

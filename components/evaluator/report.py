@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import tensorflow_model_analysis as tfma
-
-from components.evaluator.metrics import (
+from components.evaluator.names import (
     ACCURACY,
     BALANCED_GAIN,
+    BASELINE,
+    CANDIDATE,
     GAIN_OVER_MAJORITY,
     PRECISION_PREFIX,
     RECALL_PREFIX,
@@ -18,8 +18,6 @@ from components.evaluator.metrics import (
 )
 
 REPORT_FILENAME = "evaluation.json"
-CANDIDATE = "candidate"
-BASELINE = "baseline"
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,8 @@ def build_report(output_path: str, is_blessed: bool) -> EvaluationReport:
     Returns:
         The report.
     """
+    import tensorflow_model_analysis as tfma  # slow; those who only read reports do not need it
+
     result: Any = tfma.load_eval_results(output_path, model_name=CANDIDATE)
     by_slice = _metrics_by_slice(result)
     overall = by_slice.pop("")

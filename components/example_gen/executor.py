@@ -25,6 +25,7 @@ from configs.load import from_json
 from configs.types import DataConfig
 from data.duplicates import summarize_duplicates
 from data.sources import ImageFile, list_images
+from data.splits import present_splits
 from schema.features import Split
 
 FILES_PER_BATCH = 128
@@ -42,7 +43,7 @@ class Executor(BaseExampleGenExecutor):
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802, D102
         # The base asks for it only in its own GenerateExamplesByBeam.
-        return beam.ParDo(ReadImages(DataConfig(), frozenset(), 0))
+        return beam.ParDo(ReadImages(DataConfig(), {}, 0))
 
     def GenerateExamplesByBeam(  # noqa: N802
         self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
@@ -58,13 +59,12 @@ class Executor(BaseExampleGenExecutor):
         """
         config = from_json(DataConfig, exec_properties[CONFIG_KEY])
         files = list_images(Path(exec_properties[DATA_ROOT_KEY]), span=config.span)
-        present_splits = frozenset(file.split for file in files if file.split is not None)
         tags = [*Split, QUARANTINE_TAG, INDEX_TAG]
         outputs = (
             pipeline
             | "FileBatches" >> beam.Create(_mixed_batches(files), reshuffle=True)
             | "ReadImages"
-            >> beam.ParDo(ReadImages(config, present_splits, len(files))).with_outputs(*tags)
+            >> beam.ParDo(ReadImages(config, present_splits(files), len(files))).with_outputs(*tags)
         )
         return {str(tag): outputs[tag] for tag in tags}
 

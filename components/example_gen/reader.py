@@ -10,18 +10,23 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 
+from components.example_gen.report import QuarantinedFile
 from configs.errors import InvalidImageError
 from configs.types import DataConfig
 from data.examples import encode_example
-from data.images import probe_image
+from data.images import probe_image, read_image_file
 from data.quality import measure_quality
 from data.sources import ImageFile
 from data.splits import split_for
 from schema.features import Split
-from transform.image_ops import decode_image
+from transform.exif import read_orientation
+from transform.image_ops import decode_image, orient_image
 
 logger = logging.getLogger("loupe.example_gen")
 
+MEASURED_SIDE_PIXELS = 288
+"""Large JPEGs are decoded at a fraction of their size, as serving does; quality is measured on a
+copy half as large as this."""
 QUARANTINE_TAG = "quarantine"
 INDEX_TAG = "index"
 
@@ -50,12 +55,12 @@ class ReadImages(beam.DoFn):
 
     Args:
         config: the data settings.
-        present_splits: splits that the data set itself gives.
+        present_splits: sides that each span names itself.
         num_files: files of the whole data set, for progress.
     """
 
     def __init__(
-        self, config: DataConfig, present_splits: frozenset[Split], num_files: int
+        self, config: DataConfig, present_splits: dict[int, frozenset[Split]], num_files: int
     ) -> None:
         super().__init__()
         self._config = config
@@ -66,7 +71,7 @@ class ReadImages(beam.DoFn):
     def setup(self) -> None:
         """Trace the decoder once per worker."""
         self._decode = tf.function(
-            decode_image, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+            _decode_upright, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
         )
 
     def process(self, element: Sequence[ImageFile]) -> Iterator[Any]:
@@ -82,18 +87,12 @@ class ReadImages(beam.DoFn):
         for file in element:
             data = b""
             try:
-                data = self._read(file)
+                data = read_image_file(file.path, max_bytes=self._config.max_image_bytes)
                 yield from self._encode(file, data)
-            except (InvalidImageError, OSError) as error:
-                row = {
-                    "source": file.source,
-                    "reason": error.strerror or str(error)
-                    if isinstance(error, OSError)
-                    else str(error),
-                    "sha256": hashlib.sha256(data).hexdigest() if data else "",
-                    "num_bytes": len(data),
-                }
-                yield beam.pvalue.TaggedOutput(QUARANTINE_TAG, json.dumps(row))
+            except InvalidImageError as error:
+                sha256 = hashlib.sha256(data).hexdigest() if data else ""
+                row = QuarantinedFile(file.source, str(error), sha256, len(data))
+                yield beam.pvalue.TaggedOutput(QUARANTINE_TAG, json.dumps(row.__dict__))
         self._num_done += len(element)
         logger.info(
             "read %d of %d files",
@@ -104,27 +103,20 @@ class ReadImages(beam.DoFn):
             },
         )
 
-    def _read(self, file: ImageFile) -> bytes:
-        num_bytes = file.path.stat().st_size
-        if num_bytes > self._config.max_image_bytes:
-            raise InvalidImageError(
-                f"file has {num_bytes} bytes, more than data.max_image_bytes="
-                f"{self._config.max_image_bytes}"
-            )
-        return file.path.read_bytes()
-
     def _encode(self, file: ImageFile, data: bytes) -> Iterator[Any]:
         probe = probe_image(data, max_pixels=self._config.max_image_pixels)
         try:
             pixels = self._decode(data).numpy()
         except tf.errors.InvalidArgumentError as error:
-            first_line = error.message.splitlines()[0]
-            raise InvalidImageError(f"pixels cannot be decoded: {first_line}") from error
+            raise InvalidImageError(
+                f"the {probe.format} pixels are damaged: {error.message.splitlines()[0]} Copy or "
+                "export the image again."
+            ) from error
         measures = measure_quality(pixels)
         sha256 = hashlib.sha256(data).hexdigest()
         split = split_for(
             file.split,
-            self._present_splits,
+            self._present_splits[file.span],
             sha256,
             validation_share=self._config.validation_share,
             test_share=self._config.test_share,
@@ -134,3 +126,8 @@ class ReadImages(beam.DoFn):
         )
         row = IndexRow(file.source, file.label, split.value, sha256, measures.dhash)
         yield beam.pvalue.TaggedOutput(INDEX_TAG, json.dumps(row.__dict__))
+
+
+def _decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
+    pixels = decode_image(image_bytes, min_side_pixels=MEASURED_SIDE_PIXELS)
+    return orient_image(pixels, orientation=read_orientation(image_bytes))

@@ -57,6 +57,7 @@ class Executor(tfx_executor.Executor):
         version, path = publish(model_path, exec_properties["folder"], prepare)
         logger.info("pushed version %d to %s", version, path)
         self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
+        _point_to(pushed, path)
 
 
 def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
@@ -79,3 +80,12 @@ def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
         "baseline_metrics": evaluation.baseline_metrics,
         "infra": json.loads(infra_report.read_text()) if infra_report.exists() else {},
     }
+
+
+def _point_to(pushed: Any, path: str) -> None:
+    # TFX reuses a cached result only while its folder exists: a link to the version folder makes a
+    # run push again when somebody deleted that version.
+    if "://" not in path:
+        folder = Path(pushed.uri)
+        folder.rmdir()
+        folder.symlink_to(path, target_is_directory=True)

@@ -22,8 +22,8 @@ def next_version(base: str) -> int:
     Returns:
         Seconds since 1970, or one more than the newest version where that is not enough.
     """
-    names = fileio.listdir(base) if fileio.exists(base) else []
-    existing = [int(name) for name in (n.rstrip("/") for n in names) if name.isdecimal()]
+    names = [str(name).rstrip("/") for name in fileio.listdir(base)] if fileio.exists(base) else []
+    existing = [int(name) for name in names if name.isdecimal()]
     return max([int(time.time()), *(version + 1 for version in existing)])
 
 
@@ -47,7 +47,7 @@ def publish(source: Path, base: str, prepare: Callable[[Path, int], None]) -> tu
     while True:
         version = next_version(base)
         temporary = folder / f"{TEMPORARY_PREFIX}{version}"
-        _copy_model(source, temporary)
+        shutil.copytree(source, temporary)
         prepare(temporary, version)
         _flush(temporary)
         target = folder / str(version)
@@ -65,7 +65,7 @@ def _publish_remote(
     version = next_version(base)
     temporary = source.parent / f"{TEMPORARY_PREFIX}{version}"
     shutil.rmtree(temporary, ignore_errors=True)
-    _copy_model(source, temporary)
+    shutil.copytree(source, temporary)
     prepare(temporary, version)
     target = f"{base.rstrip('/')}/{version}"
     files = [path for path in temporary.rglob("*") if path.is_file()]
@@ -75,10 +75,6 @@ def _publish_remote(
         fileio.copy(str(path), destination)
     shutil.rmtree(temporary)
     return version, target
-
-
-def _copy_model(source: Path, target: Path) -> None:
-    shutil.copytree(source, target)
 
 
 def _flush(folder: Path) -> None:

@@ -1,0 +1,145 @@
+"""A run from settings to summary; runners only say where the DAG runs."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from configs.errors import PipelineError, StageError
+from configs.load import (
+    load_config_from_environment,
+    run_folder_from_environment,
+    workspace_from_environment,
+)
+from configs.types import PipelineConfig
+from configs.workspace import Workspace
+from pipeline.dataset import find_dataset
+from pipeline.events import DONE, EventRecorder
+from pipeline.run_folder import EVENTS_FILENAME, LOG_FILENAME, lock_workspace, make_run_folder
+from pipeline.summary import (
+    EXIT_NOT_BLESSED,
+    EXIT_PUSHED,
+    FAILED,
+    NOT_BLESSED,
+    PUSHED,
+    RunSummary,
+    time_stages,
+    write_summary,
+)
+
+
+class Runner(Protocol):
+    """What TFX's runners have in common."""
+
+    def run(self, pipeline: Any, /) -> Any:
+        """Run a pipeline.
+
+        Args:
+            pipeline: what `create_pipeline` made.
+        """
+        ...
+
+
+def run_from_environment(runner: Runner) -> int:
+    """Run the pipeline that the environment describes.
+
+    Args:
+        runner: where it runs.
+
+    Returns:
+        Exit code: 0 pushed (or only compiled, under the `tfx` CLI), 3 not blessed, else an error.
+    """
+    workspace = workspace_from_environment()
+    with lock_workspace(workspace):
+        folder = run_folder_from_environment() or make_run_folder(workspace)
+        recorder = EventRecorder(folder / EVENTS_FILENAME)
+        _listen(recorder)
+        return _run_recorded(runner, workspace, folder, recorder)
+
+
+def _listen(recorder: EventRecorder) -> None:
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.INFO)
+    for name in ("absl", "loupe"):
+        logger = logging.getLogger(name)
+        logger.addHandler(recorder)
+        logger.setLevel(logging.INFO)
+
+
+def _run_recorded(
+    runner: Runner, workspace: Workspace, folder: Path, recorder: EventRecorder
+) -> int:
+    started = time.time()
+    error: BaseException | None = None
+    try:
+        _run_dag(runner, load_config_from_environment(), workspace)
+    except Exception as caught:  # whatever a stage raised becomes the summary
+        logging.getLogger("absl").exception("the run failed")
+        error = caught
+    if error is None and not recorder.stages_seen:
+        return EXIT_PUSHED  # the tfx CLI only compiled
+    summary = _summarize(workspace, folder, recorder, error)
+    write_summary(folder, dataclasses.replace(summary, seconds=round(time.time() - started, 2)))
+    recorder.write(DONE, text=summary.status)
+    return summary.exit_code
+
+
+def _run_dag(runner: Runner, config: PipelineConfig, workspace: Workspace) -> None:
+    dataset = find_dataset(config, workspace)
+    from pipeline.pipeline import create_pipeline  # after bad settings and data had their say
+
+    runner.run(create_pipeline(config, workspace, dataset))
+
+
+def _summarize(
+    workspace: Workspace, folder: Path, recorder: EventRecorder, error: BaseException | None
+) -> RunSummary:
+    log_file = str(folder / LOG_FILENAME)
+    stages = time_stages(folder / EVENTS_FILENAME)
+    facts: dict[str, Any] = {"stages": stages, "log_file": log_file}
+    if recorder.stages_seen:
+        from pipeline.facts import facts_of  # slow to import; the stages have imported it already
+        from pipeline.outcome import read_outcome
+
+        facts |= facts_of(read_outcome(workspace.metadata_file))
+    if error is not None:
+        cause = explain(error)
+        return RunSummary(
+            status=FAILED,
+            exit_code=cause.exit_code,
+            failed_stage=recorder.stage,
+            error=str(cause),
+            **facts,
+        )
+    if facts.get("version"):
+        return RunSummary(status=PUSHED, exit_code=EXIT_PUSHED, **facts)
+    return RunSummary(status=NOT_BLESSED, exit_code=EXIT_NOT_BLESSED, **facts)
+
+
+def explain(error: BaseException) -> PipelineError:
+    """Find the error that a person can act on.
+
+    Args:
+        error: what a runner raised, perhaps wrapped by Beam or TFX.
+
+    Returns:
+        The PipelineError in its chain of causes, else a StageError with the innermost message.
+    """
+    chain = list(_causes(error))
+    for each in chain:
+        if isinstance(each, PipelineError):
+            return each
+    innermost = chain[-1]
+    text = " ".join(str(innermost).split()) or "no message"
+    return StageError(f"{type(innermost).__name__}: {text[:600]}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,98 @@
+"""The DAG: ten stages on one screen."""
+
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
+    LatestBlessedModelStrategy,
+)
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import Channel, standard_artifacts
+
+from components.beam_args import beam_args
+from components.evaluator.component import build_evaluator
+from components.example_gen.component import build_example_gen
+from components.example_validator import build_example_validator
+from components.infra_validator.component import build_infra_validator
+from components.pusher.component import build_pusher
+from components.schema_gen import build_schema_gen
+from components.statistics_gen import build_statistics_gen
+from components.trainer import build_trainer
+from components.transform import build_transform
+from components.tuner import best_hyperparameters, build_tuner
+from configs.types import PipelineConfig
+from configs.workspace import Workspace
+from pipeline.dataset import Dataset
+
+
+def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Dataset) -> Pipeline:
+    """Connect the stages.
+
+    Args:
+        config: all settings.
+        workspace: where artifacts, metadata and models go.
+        dataset: the images.
+
+    Returns:
+        The pipeline; a runner decides where it runs.
+    """
+    example_gen = build_example_gen(
+        config.data, data_root=dataset.root, data_version=dataset.version, spans=dataset.spans
+    )
+    examples = example_gen.outputs["examples"]
+    statistics_gen = build_statistics_gen(examples=examples)
+    statistics = statistics_gen.outputs["statistics"]
+    schema_gen = build_schema_gen(
+        config.validation, curated_schema=dataset.curated_schema, statistics=statistics
+    )
+    schema = schema_gen.outputs["schema"]
+    example_validator = build_example_validator(
+        config.validation, spans=dataset.spans, statistics=statistics, schema=schema
+    )
+    transform = build_transform(config.transform, examples=examples, schema=schema)
+    transform.add_upstream_node(example_validator)
+    transformed = transform.outputs["transformed_examples"]
+    transform_graph = transform.outputs["transform_graph"]
+    tuner = build_tuner(
+        config, examples=transformed, transform_graph=transform_graph, schema=schema
+    )
+    trainer = build_trainer(
+        config,
+        examples=transformed,
+        transform_graph=transform_graph,
+        schema=schema,
+        hyperparameters=best_hyperparameters(tuner),
+    )
+    model = trainer.outputs["model"]
+    resolver = Resolver(
+        strategy_class=LatestBlessedModelStrategy,
+        model=Channel(type=standard_artifacts.Model),
+        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+    ).with_id("LastBlessedModel")
+    evaluator = build_evaluator(
+        config.evaluation, examples=examples, model=model, baseline=resolver.outputs["model"]
+    )
+    infra_validator = build_infra_validator(
+        config.infra, config.model_name, model=model, examples=examples
+    )
+    pusher = build_pusher(
+        config.push.folder or str(workspace.serving(config.model_name)),
+        config.model_name,
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_validator.outputs["blessing"],
+        examples=examples,
+        schema=schema,
+        transform_graph=transform_graph,
+        model_run=trainer.outputs["model_run"],
+        evaluation=evaluator.outputs["evaluation"],
+    )
+    stages = [example_gen, statistics_gen, schema_gen, example_validator, transform, tuner, trainer]
+    stages += [resolver, evaluator, infra_validator, pusher]
+    return Pipeline(
+        pipeline_name=config.pipeline_name,
+        pipeline_root=str(workspace.artifacts),
+        components=[stage for stage in stages if stage is not None],
+        enable_cache=config.enable_cache,
+        metadata_connection_config=sqlite_metadata_connection_config(str(workspace.metadata_file)),
+        beam_pipeline_args=beam_args(config.beam, num_images=dataset.num_files),
+    )
