@@ -1,0 +1,71 @@
+"""Where model calls run: threads beside the event loop, and the place of a batching dispatcher."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from serving.model_server.servable import Servable, Signature, Tensors
+
+
+class Runner(Protocol):
+    """Runs a checked request on a version; awaiting it never blocks the event loop."""
+
+    async def run(
+        self,
+        servable: Servable,
+        signature: Signature,
+        inputs: Tensors,
+        output_filter: tuple[str, ...],
+    ) -> Tensors:
+        """Run a signature.
+
+        Args:
+            servable: the version, leased by the caller.
+            signature: one of its signatures.
+            inputs: a value for each input.
+            output_filter: outputs to compute; empty for all.
+
+        Returns:
+            The outputs by alias.
+
+        Raises:
+            ServingError: the model call failed.
+        """
+        ...
+
+
+class ThreadRunner:
+    """One thread per model call, at most `max_threads` at once; the rest wait in order."""
+
+    def __init__(self, name: str, max_threads: int, timeout_ms: int) -> None:
+        self._timeout_ms = timeout_ms
+        self._pool = ThreadPoolExecutor(max_threads, f"model-run-{name}")
+
+    async def run(
+        self,
+        servable: Servable,
+        signature: Signature,
+        inputs: Tensors,
+        output_filter: tuple[str, ...],
+    ) -> Tensors:
+        """Run a signature in a thread; see `Runner`.
+
+        Args:
+            servable: the version, leased by the caller.
+            signature: one of its signatures.
+            inputs: a value for each input.
+            output_filter: outputs to compute; empty for all.
+
+        Returns:
+            The outputs by alias.
+
+        Raises:
+            ServingError: the model call failed, or ran past the time limit.
+        """
+        outputs = signature.choose_outputs(output_filter)
+        # A client that hangs up cancels this coroutine, but not the thread: the thread has a lease
+        # of its own, so that the session is not closed under it.
+        servable.extend_lease()
+        future = self._pool.submit(signature.run, inputs, outputs, self._timeout_ms)
+        future.add_done_callback(lambda _: servable.release())
+        return await asyncio.wrap_future(future)

@@ -1,0 +1,113 @@
+"""The model server as a whole: start in order, serve, stop in order."""
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+import tensorflow as tf
+
+from serving.model_server.config import ModelConfigs
+from serving.model_server.deployment import Deployment
+from serving.model_server.flags import ServerFlags
+from serving.model_server.grpc_server import GrpcServer
+from serving.model_server.loader import load_options, load_servable
+from serving.model_server.manager import Manager
+from serving.model_server.predict import Predictor
+from serving.model_server.registry import Registry
+from serving.model_server.rest import RestApp, RestOptions
+from serving.model_server.rest_server import RestServer
+from serving.model_server.runner import ThreadRunner
+
+logger = logging.getLogger("loupe.model_server")
+
+
+class ModelServer:
+    """One process's models, ports and threads."""
+
+    def __init__(self, flags: ServerFlags, configs: ModelConfigs, default_threads: int) -> None:
+        tf.get_logger().setLevel(logging.ERROR)
+        self._flags = flags
+        self._configs = configs
+        self._registry = Registry()
+        options = load_options(flags)
+        self._manager = Manager(
+            flags,
+            self._registry,
+            lambda name, version, path: load_servable(name, version, path, options),
+        )
+        self._deployment = Deployment(flags, self._manager, self._registry)
+        self._stopping = asyncio.Event()
+        self._grpc_runner = ThreadRunner("grpc", flags.grpc_max_threads or default_threads, 0)
+        self._rest_runner = ThreadRunner(
+            "rest", flags.rest_api_num_threads or default_threads, flags.rest_api_timeout_in_ms
+        )
+
+    async def serve(self) -> None:
+        """Load, open the ports, serve until SIGTERM or SIGINT, and drain.
+
+        Raises:
+            PipelineError: the models or the ports are not to be had.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        manager = asyncio.create_task(asyncio.to_thread(self._manager.run))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            started = asyncio.create_task(asyncio.to_thread(self._deployment.start, self._configs))
+            if await _first_of(started, stopping, manager) is started:
+                await self._serve_until(stopping, manager)
+        finally:
+            self._manager.stop()
+        await manager
+
+    async def _serve_until(self, stopping: asyncio.Task[Any], manager: asyncio.Task[Any]) -> None:
+        grpc_predictor = Predictor(
+            self._registry, self._grpc_runner, self._flags.enable_serialization_as_tensor_content
+        )
+        grpc_server = GrpcServer(self._flags, grpc_predictor, self._manager, self._deployment)
+        rest_server = self._make_rest_server()
+        await grpc_server.start()
+        if rest_server is not None:
+            await rest_server.start()
+        watcher = asyncio.create_task(self._watch_config_file())
+        await _first_of(stopping, manager, watcher)
+        watcher.cancel()
+        grace = self._flags.grace_period_seconds
+        logger.info("stopping: requests in flight have %g s", grace)
+        stops = [grpc_server.stop(grace)]
+        if rest_server is not None:
+            stops.append(rest_server.stop())
+        await asyncio.gather(*stops)
+
+    def _make_rest_server(self) -> RestServer | None:
+        flags = self._flags
+        if not flags.rest_api_port:
+            return None
+        if flags.rest_api_port == flags.port:
+            logger.error("--rest_api_port cannot be same as --port. REST is off.")
+            return None
+        app = RestApp(
+            Predictor(self._registry, self._rest_runner),
+            self._manager,
+            RestOptions(flags.rest_api_max_body_bytes, flags.rest_api_enable_cors_support),
+            is_ready=lambda: not self._stopping.is_set(),
+        )
+        return RestServer(app, flags.rest_api_port, flags.grace_period_seconds)
+
+    async def _watch_config_file(self) -> None:
+        wait = self._flags.model_config_file_poll_wait_seconds
+        while True:
+            if wait <= 0 or not self._flags.model_config_file:
+                await self._stopping.wait()
+                return
+            await asyncio.sleep(wait)
+            await asyncio.to_thread(self._deployment.reload_from_file)
+
+
+async def _first_of(*tasks: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finished = next(task for task in tasks if task in done)
+    await finished  # raises what ended it
+    return finished
