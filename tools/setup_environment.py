@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.errors import EnvironmentSetupError, PipelineError
+from configs.machine import PYTHON_VERSION
 from tools import build_tools, private_libc
 from tools.stamp import (
     Stamp,
@@ -33,11 +34,9 @@ from tools.stamp import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-PYTHON_VERSION = (3, 11)
 ENVIRONMENTS = ("dev", "pipeline", "model-server")
 REQUIRED_DISK_BYTES = 7 * 10**9
-_PIP_FLAGS = ("--quiet", "--no-compile", "--no-deps", "--disable-pip-version-check")
-_PIP_FLAGS += ("--require-hashes", "--only-binary", ":all:")
+_PIP_FLAGS = ("--quiet", "--no-compile", "--no-deps", "--require-hashes", "--only-binary=:all:")
 _RECIPE_SCRIPTS = ("setup_environment.py", "private_apt.py", "private_libc.py", "build_tools.py")
 # What uv says that tells a waiting person something; the rest is kept for when it fails.
 _PROGRESS_WORDS = ("Downloading", "Building", "Built", "Prepared", "Installed")
@@ -329,5 +328,13 @@ def _keep_base(wanted: Stamp, stamp: Stamp | None) -> Stamp:
     return wanted if stamp is None else dataclasses.replace(wanted, base_library=stamp.base_library)
 
 
+def _leave_virtual_environment() -> None:
+    # In an activated shell this may run with the very environment that it is about to remove.
+    if sys.prefix != sys.base_prefix:
+        base = str(Path(sys.base_prefix) / "bin/python{}.{}".format(*PYTHON_VERSION))
+        os.execv(base, [base, "-m", "tools.setup_environment", *sys.argv[1:]])  # noqa: S606
+
+
 if __name__ == "__main__":
+    _leave_virtual_environment()
     sys.exit(main())
