@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,15 @@ from components.statistics_gen import WHOLE_SLICE, select_slice, span_slice
 from configs.errors import DataError
 from configs.load import from_json, part_to_json
 from configs.types import ValidationConfig
-from schema.features import Split
+from schema.features import STATISTICS_FEATURES, Split
 from schema.labels import SCHEMA_FILENAME, read_schema
 
 logger = logging.getLogger("loupe.example_validator")
 
 ANOMALIES_FILENAME = "anomalies.json"
 _AnomalyInfo = anomalies_pb2.AnomalyInfo
+_PAIR = re.compile(" between (training and serving|current and previous( span)?)")
+"""TFDV's names for what `where` already says in ours."""
 _DRIFT_TYPES = {
     _AnomalyInfo.COMPARATOR_L_INFTY_HIGH,
     _AnomalyInfo.COMPARATOR_JENSEN_SHANNON_DIVERGENCE_HIGH,
@@ -118,6 +121,7 @@ def find_anomalies(
         Every anomaly, once.
     """
     found: list[Anomaly] = []
+    schema = _without_unmeasured(schema)
     train = statistics[Split.TRAIN]
     for split, split_statistics in statistics.items():
         whole = select_slice(split_statistics, WHOLE_SLICE)
@@ -152,13 +156,22 @@ def find_anomalies(
     return found
 
 
+def _without_unmeasured(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    # Image bytes have no statistics, which TFDV would call a missing column.
+    measured = schema_pb2.Schema()
+    measured.CopyFrom(schema)
+    del measured.feature[:]
+    measured.feature.extend(f for f in schema.feature if f.name in STATISTICS_FEATURES)
+    return measured
+
+
 def _words(result: anomalies_pb2.Anomalies, where: str, stop_on_drift: bool) -> list[Anomaly]:
     return [
         Anomaly(
             where=where,
             feature=name,
             kind=_AnomalyInfo.Type.Name(reason.type),
-            message=reason.description,
+            message=_PAIR.sub("", reason.description),
             is_severe=stop_on_drift or reason.type not in _DRIFT_TYPES,
         )
         for name, info in sorted(result.anomaly_info.items())

@@ -1,6 +1,7 @@
 """The executor behind ImageExampleGen."""
 
 import collections
+import dataclasses
 import json
 import random
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ import apache_beam as beam
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, IndexRow, ReadImages
+from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, ReadImages
 from components.example_gen.report import (
     QUARANTINE_FILENAME,
     IngestReport,
@@ -23,7 +24,7 @@ from components.example_gen.report import (
 from configs.errors import DataError
 from configs.load import from_json
 from configs.types import DataConfig
-from data.duplicates import summarize_duplicates
+from data.duplicates import ImageRecord, find_duplicates
 from data.sources import ImageFile, list_images
 from data.splits import present_splits
 from schema.features import Split
@@ -114,7 +115,7 @@ def _mixed_batches(files: list[ImageFile]) -> list[list[ImageFile]]:
 
 
 def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -> None:
-    rows = [IndexRow(**row) for row in _read_rows(folder, INDEX_TAG)]
+    rows = [_record(row) for row in _read_rows(folder, INDEX_TAG)]
     quarantined = sorted(
         (QuarantinedFile(**row) for row in _read_rows(folder, QUARANTINE_TAG)),
         key=lambda file: file.source,
@@ -124,10 +125,10 @@ def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -
     report = IngestReport(
         num_images=len(rows),
         num_quarantined=len(quarantined),
-        images_per_split={split.value: per_split[split.value] for split in Split},
+        images_per_split={split.value: per_split[split] for split in Split},
         images_per_class=dict(sorted(per_class.items())),
         spans=sorted(json.loads(exec_properties["spans"])),
-        duplicates=summarize_duplicates(rows, max_bits=config.near_duplicate_bits),
+        duplicates=dataclasses.asdict(find_duplicates(rows, near_bits=config.near_duplicate_bits)),
     )
     write_report(folder, report, quarantined)
     check_quarantine_share(
@@ -138,6 +139,11 @@ def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -
     )
     check_class_sizes(report.images_per_class, config.min_images_per_class)
     _check_splits(report.images_per_split)
+
+
+def _record(row: dict[str, Any]) -> ImageRecord:
+    row["split"] = Split(row["split"])
+    return ImageRecord(**row)
 
 
 def _check_splits(images_per_split: dict[str, int]) -> None:

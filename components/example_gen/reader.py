@@ -1,10 +1,10 @@
 """Image files to raw examples, as a Beam step."""
 
+import dataclasses
 import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -13,6 +13,7 @@ import tensorflow as tf
 from components.example_gen.report import QuarantinedFile
 from configs.errors import InvalidImageError
 from configs.types import DataConfig
+from data.duplicates import ImageRecord
 from data.examples import encode_example
 from data.images import probe_image, read_image_file
 from data.quality import measure_quality
@@ -29,25 +30,6 @@ MEASURED_SIDE_PIXELS = 288
 copy half as large as this."""
 QUARANTINE_TAG = "quarantine"
 INDEX_TAG = "index"
-
-
-@dataclass(frozen=True)
-class IndexRow:
-    """What is remembered of each example after its bytes are written.
-
-    Attributes:
-        source: path relative to the data set.
-        label: class name.
-        split: side of the data.
-        sha256: hexadecimal hash of the file's bytes.
-        dhash: 64-bit perceptual hash.
-    """
-
-    source: str
-    label: str
-    split: str
-    sha256: str
-    dhash: int
 
 
 class ReadImages(beam.DoFn):
@@ -92,7 +74,7 @@ class ReadImages(beam.DoFn):
             except InvalidImageError as error:
                 sha256 = hashlib.sha256(data).hexdigest() if data else ""
                 row = QuarantinedFile(file.source, str(error), sha256, len(data))
-                yield beam.pvalue.TaggedOutput(QUARANTINE_TAG, json.dumps(row.__dict__))
+                yield beam.pvalue.TaggedOutput(QUARANTINE_TAG, json.dumps(dataclasses.asdict(row)))
         self._num_done += len(element)
         logger.info(
             "read %d of %d files",
@@ -124,8 +106,8 @@ class ReadImages(beam.DoFn):
         yield beam.pvalue.TaggedOutput(
             split.value, encode_example(file, data, probe, measures, sha256)
         )
-        row = IndexRow(file.source, file.label, split.value, sha256, measures.dhash)
-        yield beam.pvalue.TaggedOutput(INDEX_TAG, json.dumps(row.__dict__))
+        record = ImageRecord(file.source, file.label, split, sha256, measures.dhash)
+        yield beam.pvalue.TaggedOutput(INDEX_TAG, json.dumps(dataclasses.asdict(record)))
 
 
 def _decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:

@@ -95,8 +95,9 @@ def _ask(trial: Trial, runner: ProcessRunner, server: str, load_seconds: float) 
     seconds: dict[str, list[float]] = {"grpc": [], "rest": []}
     largest = 0.0
     with ModelServerClient(
-        runner.GetEndpoint(), f"127.0.0.1:{runner.rest_port}", timeout_seconds=60
+        grpc_address=runner.GetEndpoint(), rest_address=f"127.0.0.1:{runner.rest_port}"
     ) as client:
+        client.wait_until_available(trial.model_name, trial.config.startup_timeout_seconds)
         protocols = {"grpc": client.predict_grpc, "rest": client.predict_rest}
         for signature, inputs in request_inputs(trial.examples):
             tensors = {name: tf.constant(value) for name, value in inputs.items()}

@@ -86,12 +86,12 @@ def _data_line(summary: RunSummary) -> str:
     data = summary.data
     splits = ", ".join(f"{count} {name}" for name, count in data["images_per_split"].items())
     classes = len(data["images_per_class"])
-    near = data["duplicates"]["near_across_splits"]
-    exact = data["duplicates"]["exact"]
+    copies = data["duplicates"]
     return (
         f"{data['num_images']} images of {classes} classes ({splits}), "
-        f"{data['num_quarantined']} quarantined, {exact} exact duplicates, "
-        f"{near} near-duplicates across splits"
+        f"{data['num_quarantined']} quarantined; {copies['within_splits']} copies within splits, "
+        f"{copies['across_splits']} across splits, {copies['near_across_splits']} near-duplicates "
+        f"across splits, {copies['conflicting_labels']} filed under two classes"
     )
 
 
