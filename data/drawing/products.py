@@ -55,7 +55,7 @@ def _draw_bottle(pen: Pen, rng: np.random.Generator, body: Colour, accent: Colou
     top, bottom = rng.uniform(0.05, 0.2), rng.uniform(0.5, 0.75)
     pen.fill(_box(-width, top, width, bottom), tone(accent, 1.8))
     pen.fill(_box(-width, top + 0.08, width, top + 0.15), accent)
-    pen.fill(_strip(-width * 0.72, shoulder + 0.15, 0.07, 0.9 - shoulder), tone(body, 1.7))
+    pen.fill(_strip(-width * 0.72, shoulder + 0.15, 0.07, 0.7 - shoulder), tone(body, 1.7))
 
 
 def _draw_shoe(pen: Pen, rng: np.random.Generator, body: Colour, accent: Colour) -> None:
