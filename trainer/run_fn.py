@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from configs.errors import StageError
-from configs.load import from_json
+from configs.load import from_json, part_to_json
 from configs.types import TrainConfig, TransformConfig
 from schema.labels import labels_of_schema, read_schema
 from trainer.fitting import FittedClassifier, fit_classifier
@@ -19,6 +19,7 @@ from trainer.thresholds import Decision, choose_decision
 
 TRAIN_KEY: Final = "train"
 TRANSFORM_KEY: Final = "transform"
+HYPERPARAMETERS_FILENAME: Final = "hyperparameters.json"
 
 logger = logging.getLogger("loupe.trainer")
 
@@ -57,6 +58,7 @@ def run_fn(fn_args: Any) -> None:
     inputs = read_inputs(fn_args)
     config = apply_hyperparameters(inputs.config, fn_args.hyperparameters)
     run_folder = Path(fn_args.model_run_dir)
+    write_hyperparameters(run_folder, config)
     fitted = fit_classifier(config, inputs.train, inputs.validation, run_folder=run_folder)
     decision = decide_on_validation(fitted, inputs.validation, config)
     logger.info(
@@ -70,6 +72,17 @@ def run_fn(fn_args: Any) -> None:
         decision=decision,
         folder=Path(fn_args.serving_model_dir),
     )
+
+
+def write_hyperparameters(run_folder: Path, config: TrainConfig) -> None:
+    """Record what the model is trained with, searched values included.
+
+    Args:
+        run_folder: folder of the ModelRun artifact; made when missing.
+        config: the values.
+    """
+    run_folder.mkdir(parents=True, exist_ok=True)
+    (run_folder / HYPERPARAMETERS_FILENAME).write_text(part_to_json(config), encoding="utf-8")
 
 
 def read_inputs(fn_args: Any) -> TrainingInputs:

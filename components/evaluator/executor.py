@@ -63,7 +63,9 @@ class Executor(tfx_executor.Executor):
             blessing.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY)
             == constants.BLESSED_VALUE
         )
-        report = build_report(evaluation, is_blessed)
+        report = build_report(
+            evaluation, is_blessed=is_blessed, has_baseline=BASELINE in labels_by_model
+        )
         write_report(Path(evaluation), report)
         for reason in report.reasons:
             logger.warning("not blessed: %s", reason)

@@ -20,6 +20,7 @@ from components.evaluator.names import (
     BALANCED_ACCURACY,
     BALANCED_GAIN,
     CALIBRATION_ERROR,
+    CANDIDATE,
     EXAMPLE_COUNT,
     GAIN_OVER_MAJORITY,
     MAJORITY_SHARE,
@@ -158,9 +159,13 @@ class _TallyCombiner(beam.CombineFn):
 
     def extract_output(self, accumulator: Tally) -> dict[metric_types.MetricKey, float]:
         return {
-            metric_types.MetricKey(name=name, model_name=self._key.model_name): value
-            for name, value in accumulator.metrics().items()
+            _key(name, self._key.model_name): value for name, value in accumulator.metrics().items()
         }
+
+
+def _key(name: str, model_name: str) -> metric_types.MetricKey:
+    # None, not False: so TFMA keys the thresholds that MetricsSpec.thresholds declares.
+    return metric_types.MetricKey(name=name, model_name=model_name, example_weighted=None)
 
 
 def _as_text(value: Any) -> str:
@@ -192,14 +197,13 @@ def _report_computations(
     model_name: str = "",
     **_unused: Any,
 ) -> metric_types.MetricComputations:
-    key = metric_types.MetricKey(name=name, model_name=model_name)
-    labels = labels_by_model[model_name]
+    labels = labels_by_model[model_name or CANDIDATE]  # TFMA drops the name of a lone model
     names = [*SUMMARY_METRICS, *(p + n for n in labels for p in (PRECISION_PREFIX, RECALL_PREFIX))]
     return [
         metric_types.MetricComputation(
-            keys=[metric_types.MetricKey(name=each, model_name=model_name) for each in names],
+            keys=[_key(each, model_name) for each in names],
             preprocessors=None,
-            combiner=_TallyCombiner(key, labels),
+            combiner=_TallyCombiner(_key(name, model_name), labels),
         )
     ]
 

@@ -41,31 +41,30 @@ class EvaluationReport:
     slices: dict[str, dict[str, float | None]]
 
 
-def build_report(output_path: str, is_blessed: bool) -> EvaluationReport:
+def build_report(output_path: str, *, is_blessed: bool, has_baseline: bool) -> EvaluationReport:
     """Read what TFMA wrote.
 
     Args:
         output_path: folder of TFMA's results.
         is_blessed: TFMA's verdict.
+        has_baseline: whether a last blessed model was evaluated beside the candidate.
 
     Returns:
         The report.
     """
     import tensorflow_model_analysis as tfma  # slow; those who only read reports do not need it
 
-    result: Any = tfma.load_eval_results(output_path, model_name=CANDIDATE)
-    by_slice = _metrics_by_slice(result)
+    candidate_name = CANDIDATE if has_baseline else None  # TFMA drops the name of a lone model
+    by_slice = _metrics_by_slice(tfma.load_eval_result(output_path, model_name=candidate_name))
     overall = by_slice.pop("")
-    config: Any = tfma.load_eval_result(output_path, model_name=CANDIDATE).config
-    has_baseline = any(spec.is_baseline for spec in config.model_specs)
     baseline: dict[str, float | None] = {}
     if has_baseline:
-        results = tfma.load_eval_result(output_path, model_name=BASELINE)
-        baseline = _metrics_by_slice(results)[""]
-    failures: Any = tfma.load_validation_result(output_path).metric_validations_per_slice
+        baseline = _metrics_by_slice(tfma.load_eval_result(output_path, model_name=BASELINE))[""]
+    validation: Any = tfma.load_validation_result(output_path)
+    failures = [f for part in validation.metric_validations_per_slice for f in part.failures]
     return EvaluationReport(
         is_blessed=is_blessed,
-        reasons=[_reason(f, overall, baseline) for part in failures for f in part.failures],
+        reasons=list(dict.fromkeys(_reason(f, overall, baseline) for f in failures)),
         metrics=_summary(overall),
         baseline_metrics=_summary(baseline),
         per_class=_per_class(overall),

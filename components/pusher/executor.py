@@ -16,6 +16,7 @@ from components.infra_validator.report import REPORT_FILENAME as INFRA_REPORT_FI
 from components.pusher.manifest import git_commit, sha256_of_folder, write_manifest
 from components.pusher.versions import publish
 from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
+from trainer.run_fn import HYPERPARAMETERS_FILENAME
 
 logger = logging.getLogger("loupe.pusher")
 
@@ -75,7 +76,9 @@ def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
         "images_per_class": ingest.images_per_class,
         "schema_sha256": sha256_of_folder(folders["schema"]),
         "transform_sha256": sha256_of_folder(folders["transform_graph"]),
-        "hyperparameters": json.loads((folders["model_run"] / "hyperparameters.json").read_text()),
+        "hyperparameters": json.loads(
+            (folders["model_run"] / HYPERPARAMETERS_FILENAME).read_text()
+        ),
         "metrics": evaluation.metrics,
         "baseline_metrics": evaluation.baseline_metrics,
         "infra": json.loads(infra_report.read_text()) if infra_report.exists() else {},
