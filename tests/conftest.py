@@ -1,0 +1,117 @@
+"""Images of every format Loupe reads, drawn by Pillow, for the tests of several packages."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+ORIENTATION_TAG = 0x0112
+
+
+def _draw_photo(height, width):
+    # Smooth colours with an edge: something that resizing, flips and rotations all change.
+    rows, columns = np.mgrid[0:height, 0:width]
+    red = 255 * rows / height
+    green = 255 * columns / width
+    blue = np.where(columns > 2 * rows, 220, 30)
+    return Image.fromarray(np.stack([red, green, blue], axis=-1).astype(np.uint8))
+
+
+def _encode(image, file_format, **options):
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def _exif(orientation, byte_order="<"):
+    exif = Image.Exif()
+    exif.endian = byte_order
+    exif[0x010F] = "maker"
+    exif[ORIENTATION_TAG] = orientation
+    return exif.tobytes()
+
+
+def _draw_formats():
+    photo = _draw_photo(48, 80)
+    with_alpha = Image.merge("RGBA", (*photo.split(), photo.convert("L")))
+    palette = photo.convert("P", palette=Image.Palette.ADAPTIVE)
+    turned = photo.rotate(90)
+    return {
+        "jpeg colour": _encode(photo, "JPEG", quality=90),
+        "jpeg grey": _encode(photo.convert("L"), "JPEG"),
+        "jpeg cmyk": _encode(photo.convert("CMYK"), "JPEG"),
+        "jpeg progressive": _encode(photo, "JPEG", progressive=True),
+        "jpeg full chroma": _encode(photo, "JPEG", subsampling=0),
+        "jpeg large": _encode(photo.resize((800, 480)), "JPEG"),
+        "jpeg turned": _encode(photo, "JPEG", exif=_exif(6)),
+        "png colour": _encode(photo, "PNG"),
+        "png palette": _encode(palette, "PNG"),
+        "png palette with transparency": _encode(palette, "PNG", transparency=3),
+        "png alpha": _encode(with_alpha, "PNG"),
+        "png grey alpha": _encode(photo.convert("LA"), "PNG"),
+        "png one bit": _encode(photo.convert("1"), "PNG"),
+        "png turned": _encode(photo, "PNG", exif=_exif(3, ">")),
+        "bmp colour": _encode(photo, "BMP"),
+        "bmp grey": _encode(photo.convert("L"), "BMP"),
+        "bmp palette": _encode(palette, "BMP"),
+        "bmp alpha": _encode(with_alpha, "BMP"),
+        "gif": _encode(palette, "GIF"),
+        "gif animated": _encode(palette, "GIF", save_all=True, append_images=[turned]),
+        "webp lossy": _encode(photo, "WEBP", quality=80),
+        "webp lossless": _encode(photo, "WEBP", lossless=True),
+        "webp alpha": _encode(with_alpha, "WEBP", lossless=True, exact=True),
+        "webp turned": _encode(photo, "WEBP", exif=_exif(8)),
+    }
+
+
+FORMATS = _draw_formats()
+
+
+def pytest_generate_tests(metafunc):
+    """Run a test that asks for `format_name` once per format."""
+    if "format_name" in metafunc.fixturenames:
+        metafunc.parametrize("format_name", FORMATS)
+
+
+@pytest.fixture(scope="session")
+def encoded_formats():
+    """Name of each format to the bytes of an image in it."""
+    return dict(FORMATS)
+
+
+@pytest.fixture
+def encoded(format_name):
+    """Bytes of an image in one format."""
+    return FORMATS[format_name]
+
+
+@pytest.fixture(scope="session")
+def draw_photo():
+    """Function of (height, width) to a Pillow image."""
+    return _draw_photo
+
+
+@pytest.fixture(scope="session")
+def encode():
+    """Function of (Pillow image, format, options) to bytes."""
+    return _encode
+
+
+@pytest.fixture(scope="session")
+def exif_bytes():
+    """Function of (orientation, byte order) to the bytes of an EXIF block."""
+    return _exif
+
+
+@pytest.fixture(scope="session")
+def decode_with_pillow():
+    """Function of bytes to upright pixels, uint8 (height, width, 3)."""
+
+    def decode(data, *, is_turned=True):
+        image = Image.open(io.BytesIO(data))
+        if is_turned:
+            image = ImageOps.exif_transpose(image)
+        return np.asarray(image.convert("RGB"))
+
+    return decode
