@@ -186,7 +186,11 @@ class ModelServerClient:
         try:
             response = call(request, timeout=self._timeout_seconds)
         except grpc.RpcError as error:
-            raise _from_grpc(error, model_name) from error
+            code, details = _status_of(error)
+            text = f"Predict on model '{model_name}' over gRPC: {code.name}: {details}"
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise UpstreamTimeoutError(text) from error
+            raise UpstreamError(text) from error
         return {alias: tf.make_ndarray(proto) for alias, proto in response.outputs.items()}
 
     def predict_rest(
@@ -249,11 +253,9 @@ class ModelServerClient:
         return json.loads(content)
 
 
-def _from_grpc(error: Any, model_name: str) -> UpstreamError | UpstreamTimeoutError:
-    text = f"Predict on model '{model_name}': {error.code().name}: {error.details()}"
-    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return UpstreamTimeoutError(text)
-    return UpstreamError(text)
+def _status_of(error: Any) -> tuple[grpc.StatusCode, str]:
+    # An RpcError of a call is a call too; the base class does not say so.
+    return error.code(), error.details()
 
 
 def _to_json(array: np.ndarray[Any, Any]) -> Any:
