@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile as PillowFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from configs.errors import InvalidImageError
+from data.gif import read_gif_header
 from data.signatures import ACCEPTED_FORMATS, describe_content, find_format
 
 _READERS: Final[dict[str, type[PillowFile]]] = {
     "jpeg": JpegImageFile,
     "png": PngImageFile,
     "bmp": BmpImageFile,
-    "gif": GifImageFile,
     "webp": WebPImageFile,
 }
-# Pillow's classes are used directly: Image.open would add its own process-wide limit on pixels.
+# Pillow's classes are used directly: Image.open has a process-wide limit on pixels of its own.
 _CHANNELS: Final = {"1": 1, "L": 1, "I": 1, "I;16": 1, "LA": 2, "P": 3}
 _BROKEN: Final = (
     SyntaxError,
@@ -38,11 +36,9 @@ _BROKEN: Final = (
     TypeError,
     struct.error,
     zlib.error,
-    MemoryError,
-    Image.DecompressionBombError,
 )
 _ORIENTATION_TAG: Final = 0x0112
-_SHORT_TYPE: Final = 3
+_INTEGER_TYPES: Final = {3: "H", 4: "I"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,30 +111,45 @@ def probe_image(data: bytes, *, max_pixels: int) -> ImageProbe:
             f"{describe_content(data)}, expected an image ({', '.join(ACCEPTED_FORMATS)})."
         )
     try:
-        with _READERS[image_format](io.BytesIO(data)) as image:
-            return _describe(image, image_format, max_pixels)
+        probe = _probe_gif(data) if image_format == "gif" else _probe_by_pillow(data, image_format)
     except _BROKEN as error:
         raise InvalidImageError(
             f"the {image_format} header is damaged: {_reason(error)}. Copy or export it again."
         ) from error
+    return _check_size(probe, max_pixels)
 
 
-def _describe(image: PillowFile, image_format: str, max_pixels: int) -> ImageProbe:
-    width, height = image.size
-    if width * height > max_pixels:
+def _probe_gif(data: bytes) -> ImageProbe:
+    header = read_gif_header(data)
+    return ImageProbe("gif", header.height, header.width, _CHANNELS["P"], 1, header.frames)
+
+
+def _probe_by_pillow(data: bytes, image_format: str) -> ImageProbe:
+    with _READERS[image_format](io.BytesIO(data)) as image:
+        return ImageProbe(
+            format=image_format,
+            height=image.height,
+            width=image.width,
+            channels=_CHANNELS.get(image.mode, len(image.getbands())),
+            orientation=_read_orientation(image.info.get("exif", b"")),
+            frames=max(1, int(getattr(image, "n_frames", 1))),
+        )
+
+
+def _check_size(probe: ImageProbe, max_pixels: int) -> ImageProbe:
+    pixels = probe.width * probe.height
+    if pixels == 0:
         raise InvalidImageError(
-            f"the image has {width}x{height} = {width * height} pixels, expected at most "
+            f"the image has {probe.width}x{probe.height} pixels, expected at least 1x1. Export it "
+            "again."
+        )
+    if pixels > max_pixels:
+        raise InvalidImageError(
+            f"the image has {probe.width}x{probe.height} = {pixels} pixels, expected at most "
             f"{max_pixels} (a decompression bomb?). Make it smaller, or raise "
             "data.max_image_pixels."
         )
-    return ImageProbe(
-        format=image_format,
-        height=height,
-        width=width,
-        channels=_CHANNELS.get(image.mode, len(image.getbands())),
-        orientation=_read_orientation(image.info.get("exif", b"")),
-        frames=max(1, int(getattr(image, "n_frames", 1))),
-    )
+    return probe
 
 
 def _read_orientation(exif: bytes) -> int:
@@ -150,9 +161,11 @@ def _read_orientation(exif: bytes) -> int:
         (start,) = struct.unpack_from(f"{order}I", tiff, 4)
         (count,) = struct.unpack_from(f"{order}H", tiff, start)
         for index in range(count):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * index)
-            if tag == _ORIENTATION_TAG:
-                return value if kind == _SHORT_TYPE and 1 <= value <= 8 else 1
+            entry = start + 2 + 12 * index
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, entry)
+            if tag == _ORIENTATION_TAG and kind in _INTEGER_TYPES:
+                (value,) = struct.unpack_from(order + _INTEGER_TYPES[kind], tiff, entry + 8)
+                return value if 1 <= value <= 8 else 1
     except struct.error:  # cut off: as good as no tag
         return 1
     return 1

@@ -60,10 +60,12 @@ def test_orientation_is_read_and_size_left_as_stored(encode, name, orientation):
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("entry", ["HHIHH", "HHII"])
 @pytest.mark.parametrize(("value", "expected"), [(6, 6), (0, 1), (9, 1)])
-def test_orientation_is_read_in_both_byte_orders(encode, order, value, expected):
+def test_orientation_is_read_in_both_byte_orders(encode, order, entry, value, expected):
     mark = b"II*\0" if order == "<" else b"MM\0*"
-    tiff = mark + struct.pack(f"{order}IHHHIHH", 8, 1, 0x0112, 3, 1, value, 0)
+    kind, padding = (3, (0,)) if entry == "HHIHH" else (4, ())
+    tiff = mark + struct.pack(f"{order}IH{entry}", 8, 1, 0x0112, kind, 1, value, *padding)
     assert probe(encode(exif=b"Exif\0\0" + tiff)).orientation == expected
 
 
@@ -116,6 +118,9 @@ def test_a_side_of_zero_pixels_is_refused(width, height):
         (b"\xff\xd8\xff\xe0\0", "the jpeg header is damaged"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "the webp header is damaged"),
         (b"GIF89a", "the gif header is damaged"),
+        (b"GIF89a\1\0\1\0\0\0\0;", "the gif header is damaged: it holds no picture"),
+        (b"GIF89a\0\0\0\0\0\0\0," + bytes(10), "the image has 0x0 pixels, expected at least"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\3IHDR\0\0\0c\x83^u\x08", "the png header is damaged: "),
     ],
 )
 def test_what_is_no_image_is_refused_with_a_reason(data, message):

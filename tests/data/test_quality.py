@@ -61,6 +61,11 @@ def test_hash_bits_run_row_by_row_from_the_left():
     assert measure_quality(pixels).dhash == 1 << 63
 
 
+def test_noise_on_a_plain_area_sets_no_bit():
+    noise = np.random.default_rng(0).integers(118, 139, (144, 144, 3), dtype=np.uint8)
+    assert measure_quality(noise).dhash == 0
+
+
 def test_sharpness_is_the_variance_of_the_laplacian():
     rng = np.random.default_rng(0)
     pixels = np.repeat(rng.integers(0, 256, (144, 144, 1), dtype=np.uint8), 3, axis=2)

@@ -94,6 +94,7 @@ def test_a_name_that_is_not_utf8_still_has_a_source(grow):
         (("hat/1.jpg",), r"holds one class only \('hat'\), expected at least two"),
         (("hat/1.jpg", "2.jpg"), "holds 1 images outside any class folder .*'2.jpg'"),
         (("train/hat/1.jpg", "train/2.jpg"), "train' holds 1 images outside any class folder"),
+        (("train/hat/1.jpg", "2.jpg"), "holds 1 images outside any class folder"),
         (("train/hat/1.jpg", "mug/1.jpg"), r"mixes split folders \('train'\) .* \('mug'\)"),
         (("span-1/hat/1.jpg", "mug/1.jpg"), r"mixes span folders \('span-1'\) .* \('mug'\)"),
         (("test/hat/1.jpg", "test/mug/1.jpg"), "holds no training image"),
