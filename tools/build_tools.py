@@ -5,10 +5,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tools.private_apt import fetch_packages
+from configs.errors import EnvironmentSetupError
+from tools.private_apt import AptSource, fetch_packages
 
 # Clang as a package of the index; its wrappers are named so that no host compiler is hidden.
 C_COMPILER, CXX_COMPILER = "loupe-cc", "loupe-c++"
@@ -125,23 +126,38 @@ def compiler_variables(environ: Mapping[str, str], scratch: Path) -> dict[str, s
     }
 
 
-def pip_wheel(scratch: Path) -> Path:
-    """Find the pip that comes with Python, or fetch Debian's, which it ships separately.
+def pip_wheel(scratch: Path, newer: AptSource | None = None) -> Path:
+    """Find a pip that runs: Python's own, or Debian's, which ships it separately.
 
     Args:
         scratch: folder for the download.
+        newer: the release after the host's, if set-up knows it; Ubuntu 22.04's own pip needs
+            parts of Python 3.11 that no package of it has.
 
     Returns:
         A wheel of pip; Python runs it where it lies.
 
     Raises:
-        EnvironmentSetupError: there is none, and apt cannot download one.
+        EnvironmentSetupError: there is none, and apt cannot download one that runs.
     """
-    for folder in (Path(sysconfig.get_path("stdlib")) / "ensurepip/_bundled", _DEBIAN_WHEELS):
+    fetched = scratch / "pip"
+    bundled = Path(sysconfig.get_path("stdlib")) / "ensurepip/_bundled"
+    for wheel in _find_wheels(bundled, _DEBIAN_WHEELS, fetched / "usr/share/python-wheels"):
+        return wheel
+    fetch_packages(["python3-pip-whl"], fetched, scratch / "apt-pip", newer)
+    for wheel in _find_wheels(fetched / "usr/share/python-wheels"):
+        return wheel
+    raise EnvironmentSetupError(
+        f"no pip runs with '{sys.executable}'. Install its venv package, such as python3.11-venv."
+    )
+
+
+def _find_wheels(*folders: Path) -> Iterator[Path]:
+    for folder in folders:
         for wheel in sorted(folder.glob("pip-*.whl"), reverse=True):
-            return wheel
-    fetch_packages(["python3-pip-whl"], scratch / "pip", scratch / "apt-host")
-    return max((scratch / "pip").rglob("pip-*.whl"))
+            command = [sys.executable, str(wheel / "pip"), "--version"]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                yield wheel
 
 
 def pip_settings_for_uv(pip_config: str, environ: Mapping[str, str]) -> dict[str, str]:

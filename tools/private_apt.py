@@ -117,7 +117,9 @@ def source_for_suite(sources: Sequence[AptSource], codename: str, suite: str) ->
     for name in (codename, "stable", "oldstable"):
         for source in sources:
             if source.suite == name and "main" in source.components:
-                return AptSource(source.uri, suite, ("main",), source.options)
+                alike = [s for s in sources if (s.uri, s.suite) == (source.uri, source.suite)]
+                components = dict.fromkeys(part for s in alike for part in s.components)
+                return AptSource(source.uri, suite, tuple(components), source.options)
     raise EnvironmentSetupError(
         f"apt has no mirror for '{codename} main' in {APT_FOLDER}, so the C library of '{suite}' "
         f"cannot be fetched. {WAY_OUT}"

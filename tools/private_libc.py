@@ -17,6 +17,7 @@ from configs.errors import EnvironmentSetupError
 from configs.machine import ARCHITECTURE, GLIBC_VERSION
 from tools.private_apt import (
     WAY_OUT,
+    AptSource,
     fetch_packages,
     read_os_release,
     read_sources,
@@ -107,6 +108,24 @@ def next_suite(os_release: Mapping[str, str], glibc: tuple[int, int]) -> str:
     return NEXT_SUITE[key]
 
 
+def next_source(glibc: tuple[int, int]) -> AptSource:
+    """Find the packages of the release after the host's.
+
+    Args:
+        glibc: the host's version, for the message.
+
+    Returns:
+        That release at the host's own mirror.
+
+    Raises:
+        EnvironmentSetupError: the host's distribution or mirror does not allow it.
+    """
+    text = OS_RELEASE.read_text(encoding="utf-8") if OS_RELEASE.is_file() else ""
+    os_release = read_os_release(text)
+    suite = next_suite(os_release, glibc)
+    return source_for_suite(read_sources(), os_release.get("VERSION_CODENAME", ""), suite)
+
+
 def fetch_libc(target: Path, scratch: Path, glibc: tuple[int, int]) -> Path:
     """Unpack the next release's C library below a folder.
 
@@ -121,17 +140,12 @@ def fetch_libc(target: Path, scratch: Path, glibc: tuple[int, int]) -> Path:
     Raises:
         EnvironmentSetupError: the host's distribution, mirror or apt does not allow it.
     """
-    os_release = read_os_release(
-        OS_RELEASE.read_text(encoding="utf-8") if OS_RELEASE.is_file() else ""
-    )
-    suite = next_suite(os_release, glibc)
-    codename = os_release.get("VERSION_CODENAME", "")
-    source = source_for_suite(read_sources(), codename, suite)
+    source = next_source(glibc)
     fetch_packages(PACKAGES, target, scratch, source)
     for loader in sorted(target.rglob(LOADER)):
         if (loader.parent / "libstdc++.so.6").exists():
             return loader.parent
-    raise EnvironmentSetupError(f"'{target}' has no {LOADER} of suite '{suite}'. {WAY_OUT}")
+    raise EnvironmentSetupError(f"'{target}' has no {LOADER} of suite '{source.suite}'. {WAY_OUT}")
 
 
 def patch_interpreter(python: Path, libraries: Path, patchelf: Path) -> None:

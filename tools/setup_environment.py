@@ -58,8 +58,12 @@ class Layout:
 
     @property
     def python(self) -> Path:
-        """The interpreter of the environment."""
-        return self.folder / "bin/python"
+        """The interpreter of the environment.
+
+        Its full name, because early 3.11 releases look for the Python they came from under the
+        name they were called by, and Ubuntu 22.04 has no other.
+        """
+        return self.folder / "bin/python{}.{}".format(*PYTHON_VERSION)
 
     @property
     def tools(self) -> Path:
@@ -227,6 +231,23 @@ def make_interpreter(layout: Layout, glibc: tuple[int, int]) -> None:
             )
 
 
+def find_pip(layout: Layout) -> Path:
+    """Find a pip for the Python that runs set-up.
+
+    Args:
+        layout: the environment.
+
+    Returns:
+        A wheel of pip.
+
+    Raises:
+        EnvironmentSetupError: there is none, and apt cannot download one.
+    """
+    glibc = private_libc.host_glibc()
+    newer = private_libc.next_source(glibc) if private_libc.is_too_old(glibc) else None
+    return build_tools.pip_wheel(layout.scratch, newer)
+
+
 def install_locked(layout: Layout, name: str, target: Path) -> None:
     """Install a small lock into a folder with pip, checking every hash.
 
@@ -238,7 +259,7 @@ def install_locked(layout: Layout, name: str, target: Path) -> None:
     Raises:
         EnvironmentSetupError: pip fails.
     """
-    wheel = build_tools.pip_wheel(layout.scratch)
+    wheel = find_pip(layout)
     lock = str(layout.lock(name))
     run_reporting(
         [sys.executable, str(wheel / "pip"), "install", *_PIP_FLAGS, "-r", lock, "-t", str(target)],
@@ -257,7 +278,7 @@ def install_packages(layout: Layout) -> None:
         EnvironmentSetupError: uv fails, or a compiler or headers cannot be had.
     """
     layout.scratch.mkdir(exist_ok=True)
-    pip_config = build_tools.read_pip_config(build_tools.pip_wheel(layout.scratch))
+    pip_config = build_tools.read_pip_config(find_pip(layout))
     environ = os.environ | build_tools.pip_settings_for_uv(pip_config, os.environ)
     # Left by an activated shell, it would send the packages elsewhere.
     environ.pop("VIRTUAL_ENV", None)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import EnvironmentSetupError
 from tools import build_tools
 
 
@@ -12,6 +13,25 @@ def test_pip_that_comes_with_python_runs_where_it_lies(tmp_path: Path):
     wheel = build_tools.pip_wheel(tmp_path)
     command = [sys.executable, str(wheel / "pip"), "--version"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout[:4] == "pip "
+
+
+def test_pip_that_does_not_run_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "pip-99.0-py3-none-any.whl").write_text("not a wheel")
+    monkeypatch.setattr(build_tools, "_DEBIAN_WHEELS", tmp_path)
+    monkeypatch.setattr(build_tools.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EnvironmentSetupError, match="python3-pip-whl must be fetched with apt-get"):
+        build_tools.pip_wheel(tmp_path / "scratch")
+
+
+def test_no_pip_that_runs_is_said_with_the_package_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(build_tools, "_DEBIAN_WHEELS", tmp_path)
+    monkeypatch.setattr(build_tools.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(build_tools, "fetch_packages", lambda *_: None)
+    with pytest.raises(EnvironmentSetupError, match=r"no pip runs with .* python3\.11-venv"):
+        build_tools.pip_wheel(tmp_path / "scratch")
 
 
 def test_compilers_are_looked_for_on_the_given_path(tmp_path: Path):

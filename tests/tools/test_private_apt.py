@@ -115,8 +115,18 @@ def test_machine_without_apt_has_no_sources(tmp_path: Path):
 def test_next_release_comes_from_the_hosts_own_mirror_and_keys():
     sources = private_apt.parse_deb822(DEBIAN_SOURCES)
     assert private_apt.source_for_suite(sources, "bookworm", "trixie") == AptSource(
-        "http://mirror.test/debian", "trixie", ("main",), {"signed-by": "/keys/debian.gpg"}
+        "http://mirror.test/debian",
+        "trixie",
+        ("main", "contrib"),
+        {"signed-by": "/keys/debian.gpg"},
     )
+
+
+def test_components_on_separate_lines_are_joined():
+    lines = "deb http://x.test jammy main\ndeb http://x.test jammy universe\n"
+    sources = private_apt.parse_one_line(lines)
+    source = private_apt.source_for_suite(sources, "jammy", "noble")
+    assert source.components == ("main", "universe")
 
 
 def test_mirror_that_names_its_suite_stable_is_used():

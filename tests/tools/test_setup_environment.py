@@ -86,7 +86,7 @@ def test_failed_set_up_leaves_nothing_that_looks_done(
 
 def test_finished_environment_is_left_alone(layout: Layout, capsys: pytest.CaptureFixture[str]):
     (layout.folder / "bin").mkdir(parents=True)
-    layout.python.symlink_to(sys.executable)
+    (layout.folder / "bin/python").symlink_to(sys.executable)
     write_stamp(layout.folder, wanted(layout))
     setup_environment.ensure_environment(layout)
     assert capsys.readouterr().out == ""
