@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 from tensorflow.python.client import pywrap_tf_session as _untyped_session
 
 from configs.errors import ConfigError
@@ -120,11 +121,7 @@ def load_servable(name: str, version: int, path: Path, options: LoadOptions) -> 
 
 
 def _load_into(session: Any, name: str, version: int, path: Path, options: LoadOptions) -> Servable:
-    with session.graph.as_default():
-        try:
-            meta_graph = tf.compat.v1.saved_model.load(session, list(options.tags), str(path))
-        except RuntimeError as error:  # what TensorFlow raises for tags that are not there
-            raise ServingError(Code.NOT_FOUND, str(error)) from error
+    meta_graph = _read_saved_model(session, path, options.tags)
     # A graph in which nothing had to be restored has not been handed to the session yet.
     session._extend_graph()
     build = _SignatureBuilder(session, options.check_method_names)
@@ -136,6 +133,20 @@ def _load_into(session: Any, name: str, version: int, path: Path, options: LoadO
     # Only the signatures are kept; a MetaGraphDef holds a second copy of the graph.
     signature_defs = {key: _copy(value) for key, value in meta_graph.signature_def.items()}
     return Servable(name, version, signatures, signature_defs, _closer(session))
+
+
+def _read_saved_model(session: Any, path: Path, tags: tuple[str, ...]) -> Any:
+    try:
+        with session.graph.as_default():
+            return tf.compat.v1.saved_model.load(session, list(tags), str(path))
+    except (tf.errors.OpError, MemoryError) as error:
+        raise to_serving_error(error) from error
+    except RuntimeError as error:  # the tags are not there
+        raise ServingError(Code.NOT_FOUND, str(error)) from error
+    except OSError as error:  # saved_model.pb does not parse
+        raise ServingError(Code.DATA_LOSS, str(error)) from error
+    except (ValueError, DecodeError) as error:  # no checkpoint, an op that does not exist
+        raise ServingError(Code.INVALID_ARGUMENT, str(error)) from error
 
 
 def _copy(message: Any) -> Any:

@@ -1,0 +1,173 @@
+"""Loading and warming up, in this process."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from configs.errors import ConfigError
+from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
+from serving.model_server.errors import Code, InvalidArgumentError, ServingError
+from serving.model_server.flags import ServerFlags
+from serving.model_server.loader import load_options, load_servable
+
+
+def load(folder, **flags):
+    options = load_options(ServerFlags(model_base_path="/m", **flags))
+    return load_servable("m", 1, folder, options)
+
+
+def call(servable, signature="", timeout_ms=0, **inputs):
+    chosen = servable.signature(signature)
+    return chosen.run(inputs, chosen.choose_outputs(()), timeout_ms)
+
+
+@pytest.fixture
+def folder(tmp_path, affine_folders):
+    return shutil.copytree(affine_folders[2], tmp_path / "1")
+
+
+@pytest.fixture
+def write_warmup(folder):
+    def write(*logs):
+        extra = folder / ASSETS_EXTRA_FOLDER
+        extra.mkdir(exist_ok=True)
+        with tf.io.TFRecordWriter(str(extra / WARMUP_FILENAME)) as writer:
+            for log in logs:
+                writer.write(log if isinstance(log, bytes) else log.SerializeToString())
+        return folder
+
+    return write
+
+
+def predict_log(**inputs):
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.name = "m"
+    for alias, value in inputs.items():
+        log.predict_log.request.inputs[alias].CopyFrom(tf.make_tensor_proto(value))
+    return log
+
+
+@pytest.mark.parametrize(("kind", "offset"), [("affine", 2.0), ("legacy", 3.0)])
+def test_both_generations_of_saved_models_run(affine_folders, legacy_folder, kind, offset):
+    servable = load(affine_folders[2] if kind == "affine" else legacy_folder)
+    outputs = call(servable, x=np.float32([4]))
+    np.testing.assert_array_equal(outputs["y"], np.float32([2 + offset]))
+    servable.close()
+
+
+def test_two_models_in_one_process_do_not_mix(affine_folders):
+    first, second = load(affine_folders[1]), load(affine_folders[2])
+    assert call(first, x=np.float32([0]))["y"] == 1
+    assert call(second, x=np.float32([0]))["y"] == 2
+
+
+def test_scalars_and_trailing_zeros_survive(zoo_folder):
+    servable = load(zoo_folder)
+    value = np.array(b"a\0\0", object)
+    assert call(servable, "echo_string", value=value)["value"][()] == b"a\0\0"
+    assert call(servable, "echo_int64", value=np.int64(3))["value"].shape == ()
+
+
+def test_a_time_limit_ends_a_call_and_the_next_one_works(affine_folders, tmp_path):
+    servable = load(affine_folders[1])
+    with pytest.raises(ServingError) as caught:
+        call(servable, "hold", timeout_ms=50, gate=np.array([str(tmp_path / "g").encode()], object))
+    assert caught.value.code is Code.DEADLINE_EXCEEDED
+    assert call(servable, x=np.float32([0]))["y"] == 1
+
+
+def test_method_names_are_checked_when_asked_for(zoo_folder):
+    servable = load(zoo_folder, enable_signature_method_name_check=True)
+    assert call(servable, x=np.float32([[1, 2]]))["sum"] == 3
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "message"),
+    [
+        (lambda f: (f / "saved_model.pb").unlink(), Code.NOT_FOUND, "Could not find SavedModel"),
+        (lambda f: (f / "saved_model.pb").write_bytes(b"x"), Code.DATA_LOSS, "Cannot parse file"),
+        (lambda f: shutil.rmtree(f / "variables"), Code.INVALID_ARGUMENT, "not a valid checkpoint"),
+        (
+            lambda f: (f / "variables" / "variables.data-00000-of-00001").write_bytes(b"x"),
+            Code.OUT_OF_RANGE,
+            "Read less bytes than requested",
+        ),
+    ],
+)
+def test_damaged_folders_say_what_is_wrong(folder, damage, code, message):
+    damage(folder)
+    with pytest.raises(ServingError) as caught:
+        load(folder)
+    assert message in caught.value.message
+    assert caught.value.code is code
+
+
+def test_other_tags(folder):
+    with pytest.raises(ServingError, match="MetaGraphDef associated with tags") as caught:
+        load(folder, saved_model_tags="serve,gpu")
+    assert caught.value.code is Code.NOT_FOUND
+
+
+def test_warmup_runs_each_request_as_often_as_told(write_warmup, tmp_path):
+    gate = tmp_path / "gate"
+    (tmp_path / "gate.opened").touch()
+    log = predict_log(gate=[str(gate)])
+    log.predict_log.request.model_spec.signature_name = "hold"
+    folder = write_warmup(log, predict_log(x=np.float32([1])))
+    load(folder, enable_model_warmup=False)
+    assert not (tmp_path / "gate.reached").exists()
+    load(folder)
+    assert (tmp_path / "gate.reached").exists()
+
+
+@pytest.mark.parametrize(
+    ("logs", "code", "message"),
+    [
+        ([predict_log()], Code.INVALID_ARGUMENT, "Missing but required: {x}"),
+        ([predict_log(x=np.int32([1]))], Code.INVALID_ARGUMENT, "is int32, expected float"),
+        ([b"\xff\xff"], Code.INVALID_ARGUMENT, "Failed to parse warmup record"),
+        ([prediction_log_pb2.PredictionLog()], Code.UNIMPLEMENTED, "Unsupported log_type"),
+        ([predict_log(x=np.float32([1]))] * 1001, Code.INVALID_ARGUMENT, "exceeded the maximum"),
+    ],
+)
+def test_a_warmup_that_fails_fails_the_load(write_warmup, logs, code, message):
+    with pytest.raises(ServingError) as caught:
+        load(write_warmup(*logs))
+    assert caught.value.code is code
+    assert message in caught.value.message
+
+
+def test_a_damaged_warmup_file_fails_the_load(write_warmup):
+    folder = write_warmup(predict_log(x=np.float32([1])))
+    file = folder / ASSETS_EXTRA_FOLDER / WARMUP_FILENAME
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(ServingError, match=r"is damaged: .* Write it anew\."):
+        load(folder)
+
+
+def test_session_options(tmp_path):
+    file = tmp_path / "session.pbtxt"
+    file.write_text("intra_op_parallelism_threads: 7 allow_soft_placement: true")
+    flags = ServerFlags(
+        model_base_path="/m",
+        tensorflow_session_config_file=str(file),
+        tensorflow_inter_op_parallelism=3,
+        per_process_gpu_memory_fraction=0.5,
+    )
+    config = load_options(flags).session_config
+    assert config.allow_soft_placement
+    assert config.gpu_options.allow_growth
+    assert config.gpu_options.per_process_gpu_memory_fraction == 0.5
+    assert config.inter_op_parallelism_threads == 3
+    file.write_text("nonsense")
+    with pytest.raises(ConfigError, match=r"Error parsing text-format tensorflow\.ConfigProto"):
+        load_options(flags)
+
+
+def test_inputs_of_a_signature_are_checked_by_name(affine_folders):
+    signature = load(affine_folders[1]).signature("")
+    with pytest.raises(InvalidArgumentError, match="Sent extra: {z}"):
+        signature.check_input_names(["x", "z"])
