@@ -3,6 +3,7 @@
 from typing import Any
 
 import tensorflow_model_analysis as tfma
+from tensorflow_model_analysis.proto import config_pb2
 from tfx.components import Evaluator
 from tfx.dsl.components.base import executor_spec
 from tfx.types import BaseChannel
@@ -96,9 +97,22 @@ def eval_config(config: EvaluationConfig) -> tfma.EvalConfig:
                         config=f'{{"code_version": "{code_version(["components/evaluator"])}"}}',
                     )
                 ],
-                thresholds=thresholds,
+                per_slice_thresholds={
+                    name: _on_everything(threshold) for name, threshold in thresholds.items()
+                },
             )
         ],
+    )
+
+
+def _on_everything(threshold: tfma.MetricThreshold) -> config_pb2.PerSliceMetricThresholds:
+    # A plain threshold would hold every slice to the bar, however few images it has.
+    return config_pb2.PerSliceMetricThresholds(
+        thresholds=[
+            config_pb2.PerSliceMetricThreshold(
+                slicing_specs=[tfma.SlicingSpec()], threshold=threshold
+            )
+        ]
     )
 
 
