@@ -250,7 +250,7 @@ class EvaluationConfig:
 
     Attributes:
         min_accuracy: lowest accepted accuracy on the test split, 0..1.
-        min_gain_over_majority: how far accuracy must exceed the share of the largest class, 0..1.
+        min_gain_over_majority: how far accuracy must exceed the share of the largest class, -1..1.
         min_balanced_gain: how far balanced accuracy must exceed chance (1 / number of classes).
         min_change: how much accuracy must change against the last blessed model; 0 asks for at
             least as good, a negative number tolerates a loss.
@@ -263,8 +263,8 @@ class EvaluationConfig:
 
     def __post_init__(self) -> None:
         require_between("evaluation.min_accuracy", self.min_accuracy, 0.0, 1.0)
-        require_between("evaluation.min_gain_over_majority", self.min_gain_over_majority, 0.0, 1.0)
-        require_between("evaluation.min_balanced_gain", self.min_balanced_gain, 0.0, 1.0)
+        require_between("evaluation.min_gain_over_majority", self.min_gain_over_majority, -1.0, 1.0)
+        require_between("evaluation.min_balanced_gain", self.min_balanced_gain, -1.0, 1.0)
         require_between("evaluation.min_change", self.min_change, -1.0, 1.0)
 
 
