@@ -65,10 +65,22 @@ class Gate:
 
 
 @pytest.fixture
-def gate(tmp_path) -> Iterator[Gate]:
-    gate = Gate(tmp_path / "gate")
-    yield gate
-    gate.open()
+def make_gate(tmp_path) -> Iterator[Callable[[str], Gate]]:
+    """Gates by name; all are open when the test ends."""
+    gates = []
+
+    def make_gate(name: str) -> Gate:
+        gates.append(Gate(tmp_path / name))
+        return gates[-1]
+
+    yield make_gate
+    for gate in gates:
+        gate.open()
+
+
+@pytest.fixture
+def gate(make_gate) -> Gate:
+    return make_gate("gate")
 
 
 class Zoo(tf.Module):

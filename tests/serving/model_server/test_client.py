@@ -81,5 +81,5 @@ def test_calls_that_take_too_long(server, gate):
         inputs = {"gate": np.array([str(gate.path).encode()], object)}
         with pytest.raises(UpstreamTimeoutError, match="DEADLINE_EXCEEDED"):
             client.predict_grpc("witness", inputs, "hold")
-        with pytest.raises(UpstreamTimeoutError, match="no answer within 0.3 s"):
+        with pytest.raises(UpstreamTimeoutError, match=r"no answer within 0.3 s"):
             client.predict_rest("witness", inputs, "hold")

@@ -169,5 +169,5 @@ def test_session_options(tmp_path):
 
 def test_inputs_of_a_signature_are_checked_by_name(affine_folders):
     signature = load(affine_folders[1]).signature("")
-    with pytest.raises(InvalidArgumentError, match="Sent extra: {z}"):
+    with pytest.raises(InvalidArgumentError, match=r"Sent extra: {z}"):
         signature.check_input_names(["x", "z"])

@@ -2,8 +2,10 @@
 
 import base64
 import gzip
+import http.client
 import json
 import math
+import socket
 
 import pytest
 
@@ -363,3 +365,47 @@ def test_bytes_are_exact(server):
     encoded = base64.b64encode(bytes(range(256)) + b"\0").decode()
     _, reply = server.post(ZOO, zoo("image", instances=[{"b64": encoded}]))
     assert reply["predictions"] == [{"length": 257, "raw_bytes": {"b64": encoded}}]
+
+
+def read_raw(sock):
+    """Read one response from a socket."""
+    response = http.client.HTTPResponse(sock)
+    response.begin()
+    return response.status, response.read()
+
+
+def test_one_connection_carries_chunked_expected_and_plain_requests(server):
+    head = b"POST /v1/models/half:predict HTTP/1.1\r\nHost: h\r\n"
+    body = b'{"instances": [1.0]}'
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as sock:
+        chunks = b"".join(b"%x\r\n%s\r\n" % (1, body[i : i + 1]) for i in range(len(body)))
+        sock.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+        assert read_raw(sock) == (200, b'{"predictions":[2.5]}')
+        sock.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+        sock.sendall(body)
+        assert read_raw(sock) == (200, b'{"predictions":[2.5]}')
+        sock.sendall(head + b"Content-Length: 0\r\n\r\n")
+        assert read_raw(sock)[0] == 400
+        sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        assert read_raw(sock) == (200, b'{"predictions":[2.5]}')
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_gets_400(server, data):
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as sock:
+        sock.sendall(data)
+        assert b" 400 " in sock.recv(1000)
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_disturbs_nobody(server):
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=10) as sock:
+        sock.sendall(b"POST /v1/models/half:predict HTTP/1.1\r\nContent-Length: 99\r\n\r\n{")
+    assert server.post(HALF, {"instances": [1.0]})[0] == 200

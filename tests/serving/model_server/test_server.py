@@ -21,9 +21,13 @@ def run(*flags):
     )
 
 
-def test_it_waits_for_a_missing_base_path_then_serves_then_drains(tmp_path, launch, push, gate):
+def test_it_waits_for_a_missing_base_path_then_serves_then_drains(
+    tmp_path, launch, push, make_gate
+):
     base_path = tmp_path / "models" / "late"
-    server = launch("--model_name=late", f"--model_base_path={base_path}")
+    server = launch(
+        "--model_name=late", f"--model_base_path={base_path}", "--grace_period_seconds=3"
+    )
     wait_for_log(server, "model late waits for its versions: [Errno 2] No such file")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.rest_port))
@@ -34,28 +38,43 @@ def test_it_waits_for_a_missing_base_path_then_serves_then_drains(tmp_path, laun
     incoming.rename(base_path)
     with server.client() as client:
         assert client.wait_until_available("late", 60, server.is_alive) == 3
-    assert_drains(server, gate)
+    assert_drains(server, make_gate("held"), make_gate("stuck"))
 
 
-def assert_drains(server, gate):
+def assert_drains(server, held, stuck):
     idle = http.client.HTTPConnection("127.0.0.1", server.rest_port)
     idle.request("GET", "/readyz")
     assert idle.getresponse().read() == b'{"status": "ready"}'
-    answers = []
-    body = {"signature_name": "hold", "inputs": [str(gate.path)]}
-    held = threading.Thread(
-        target=lambda: answers.append(server.post("/v1/models/late:predict", body))
-    )
-    held.start()
-    gate.wait_until_reached()
+    calls = [Call(server, gate) for gate in (held, stuck)]
     server.process.terminate()
-    wait_for_log(server, "stopping: requests in flight have 10 s")
-    gate.open()
-    held.join()
-    assert answers == [(200, {"outputs": [3.0]})]
-    assert server.process.wait(20) == 0
+    wait_for_log(server, "stopping: requests in flight have 3 s")
+    held.open()
+    assert calls[0].join() == (200, {"outputs": [3.0]})
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.rest_port))
+    assert server.process.wait(20) == 0
+    assert isinstance(calls[1].join(), http.client.HTTPException | OSError | ValueError)
+
+
+class Call(threading.Thread):
+    """A request that stays in the model until its gate opens."""
+
+    def __init__(self, server, gate):
+        super().__init__()
+        self.server, self.gate, self.answer = server, gate, None
+        self.start()
+        gate.wait_until_reached()
+
+    def run(self):
+        body = {"signature_name": "hold", "inputs": [str(self.gate.path)]}
+        try:
+            self.answer = self.server.post("/v1/models/late:predict", body)
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            self.answer = error
+
+    def join(self, timeout=None):
+        super().join(timeout)
+        return self.answer
 
 
 def wait_for_log(server, text):
