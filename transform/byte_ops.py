@@ -44,9 +44,9 @@ def unsigned(octets: tf.Tensor, *, is_big_endian: tf.Tensor | bool) -> tf.Tensor
         int64 (...).
     """
     size: int = octets.shape[-1]  # pyright: ignore[reportAssignmentType]
-    powers = tf.constant([256**power for power in range(size)], tf.int64)
-    big_endian = tf.reduce_sum(octets * powers[::-1], axis=-1)
-    little_endian = tf.reduce_sum(octets * powers, axis=-1)
+    powers = [256**power for power in range(size)]
+    big_endian = tf.reduce_sum(octets * tf.constant(powers[::-1], tf.int64), axis=-1)
+    little_endian = tf.reduce_sum(octets * tf.constant(powers, tf.int64), axis=-1)
     return tf.where(is_big_endian, big_endian, little_endian)
 
 

@@ -90,8 +90,9 @@ def decode_bmp(image_bytes: tf.Tensor) -> tf.Tensor:
         # BMP accepts no request for one channel; left alone, 8 bits a pixel give one: the index.
         indices = _decode_any(safe_bytes, channels=0)[:, :, 0]
         palette = octets_at(image_bytes, header_bytes + _BMP_FILE_HEADER_BYTES, 256 * 4)
-        blue_green_red = tf.reshape(tf.cast(palette, tf.uint8), (256, 4))[:, :CHANNELS]
-        return tf.gather(blue_green_red[:, ::-1], tf.cast(indices, tf.int32))
+        blue_green_red = tf.reshape(tf.cast(palette, tf.uint8), (256, 4))
+        colours = tf.gather(blue_green_red, [2, 1, 0], axis=1)
+        return tf.gather(colours, tf.cast(indices, tf.int32))
 
     return tf.cond(
         tf.equal(bits, 8), look_up_palette, lambda: _decode_any(safe_bytes, channels=CHANNELS)

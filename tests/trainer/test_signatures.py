@@ -20,10 +20,11 @@ DECISION = Decision(1.5, None, 0.02, 30, 0.9, 0.2)
 def _export(folder, labels, decision):
     config = TrainConfig(backbone="compact", seed=3)
     model = build_classifier(config, num_classes=len(labels), **SIZE)
-    # Untrained batch statistics and biases would hide mistakes; make every weight matter.
+    # Untrained batch statistics and biases are all 0 or 1 and would hide mistakes.
     random = np.random.default_rng(0)
     model.set_weights([
-        weight + random.uniform(0, 0.3, weight.shape) for weight in model.get_weights()
+        weight + random.uniform(0, 0.3, weight.shape) * (weight.ndim == 1)
+        for weight in model.get_weights()
     ])
     export_classifier(model, labels=labels, decision=decision, folder=folder)
     return model
@@ -113,11 +114,6 @@ def test_embedding_is_one_vector_per_image(exported, encoded_formats):
     assert embedding.dtype == np.float32
     assert embedding.shape[0] == 5
     assert np.ptp(embedding, axis=0).max() > 0
-
-
-def test_an_empty_batch_is_answered(exported):
-    empty = tf.constant([], tf.string)
-    assert exported[2].signatures["serving_default"](empty)["label"].shape == (0,)
 
 
 def test_bytes_that_are_no_image_are_an_error(exported):
