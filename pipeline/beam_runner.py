@@ -11,9 +11,19 @@ from pathlib import Path
 # package of that name.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner  # noqa: E402
+from pipeline.execution import Runner, run_from_environment  # noqa: E402
 
-from pipeline.execution import run_from_environment  # noqa: E402
+
+def make_runner() -> Runner:
+    """Import and make the runner, which takes ten seconds and more.
+
+    Returns:
+        TFX's BeamDagRunner.
+    """
+    from tfx.orchestration.beam.beam_dag_runner import BeamDagRunner
+
+    return BeamDagRunner()
+
 
 if __name__ == "__main__":
-    sys.exit(run_from_environment(BeamDagRunner()))
+    sys.exit(run_from_environment(make_runner))

@@ -53,7 +53,6 @@ def find_dataset(config: PipelineConfig, workspace: Workspace) -> Dataset:
     root = _find_root(config, workspace)
     files = list_images(root, span=config.data.span)
     name = dataset_name(config)
-    logger.info("found %d files in '%s'", len(files), root)
     return Dataset(
         name=name,
         root=root,

@@ -3,9 +3,11 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
+
+import psutil
 
 from configs.errors import PipelineError, StageError
 from configs.load import (
@@ -17,7 +19,13 @@ from configs.types import PipelineConfig
 from configs.workspace import Workspace
 from pipeline.dataset import find_dataset
 from pipeline.events import DONE, EventRecorder
-from pipeline.run_folder import EVENTS_FILENAME, LOG_FILENAME, lock_workspace, make_run_folder
+from pipeline.run_folder import (
+    EVENTS_FILENAME,
+    LOG_FILENAME,
+    lock_workspace,
+    make_run_folder,
+    point_latest,
+)
 from pipeline.summary import (
     EXIT_NOT_BLESSED,
     EXIT_PUSHED,
@@ -42,21 +50,21 @@ class Runner(Protocol):
         ...
 
 
-def run_from_environment(runner: Runner) -> int:
+def run_from_environment(make_runner: Callable[[], Runner]) -> int:
     """Run the pipeline that the environment describes.
 
     Args:
-        runner: where it runs.
+        make_runner: says where it runs; called once settings and data had their say, because
+            importing TFX takes long.
 
     Returns:
         Exit code: 0 pushed (or only compiled, under the `tfx` CLI), 3 not blessed, else an error.
     """
     workspace = workspace_from_environment()
-    with lock_workspace(workspace):
-        folder = run_folder_from_environment() or make_run_folder(workspace)
-        recorder = EventRecorder(folder / EVENTS_FILENAME)
-        _listen(recorder)
-        return _run_recorded(runner, workspace, folder, recorder)
+    folder = run_folder_from_environment() or make_run_folder(workspace)
+    recorder = EventRecorder(folder / EVENTS_FILENAME)
+    _listen(recorder)
+    return _run_recorded(make_runner, workspace, folder, recorder)
 
 
 def _listen(recorder: EventRecorder) -> None:
@@ -70,12 +78,18 @@ def _listen(recorder: EventRecorder) -> None:
 
 
 def _run_recorded(
-    runner: Runner, workspace: Workspace, folder: Path, recorder: EventRecorder
+    make_runner: Callable[[], Runner],
+    workspace: Workspace,
+    folder: Path,
+    recorder: EventRecorder,
 ) -> int:
-    started = time.time()
+    started = psutil.Process().create_time()
     error: BaseException | None = None
     try:
-        _run_dag(runner, load_config_from_environment(), workspace)
+        config = load_config_from_environment()
+        with lock_workspace(workspace):
+            point_latest(workspace, folder)
+            _run_dag(make_runner, config, workspace)
     except Exception as caught:  # whatever a stage raised becomes the summary
         logging.getLogger("absl").exception("the run failed")
         error = caught
@@ -87,11 +101,14 @@ def _run_recorded(
     return summary.exit_code
 
 
-def _run_dag(runner: Runner, config: PipelineConfig, workspace: Workspace) -> None:
+def _run_dag(
+    make_runner: Callable[[], Runner], config: PipelineConfig, workspace: Workspace
+) -> None:
     dataset = find_dataset(config, workspace)
-    from pipeline.pipeline import create_pipeline  # after bad settings and data had their say
+    logging.getLogger("loupe.data").info("%d files; loading TFX", dataset.num_files)
+    from pipeline.pipeline import create_pipeline
 
-    runner.run(create_pipeline(config, workspace, dataset))
+    make_runner().run(create_pipeline(config, workspace, dataset))
 
 
 def _summarize(

@@ -15,7 +15,7 @@ LOG_FILENAME = "run.log"
 
 
 def make_run_folder(workspace: Workspace) -> Path:
-    """Make the folder of a new run and point `latest` at it.
+    """Make the folder of a new run.
 
     Args:
         workspace: where runs are kept.
@@ -32,11 +32,20 @@ def make_run_folder(workspace: Workspace) -> Path:
             break
         attempt += 1
         folder = workspace.runs / f"{name}-{attempt}"
+    return folder
+
+
+def point_latest(workspace: Workspace, folder: Path) -> None:
+    """Point `latest` at a run; called with the lock held.
+
+    Args:
+        workspace: where runs are kept.
+        folder: the run's folder, directly below `runs`.
+    """
     link = workspace.runs / f".latest-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(folder.name, target_is_directory=True)
     link.rename(workspace.latest_run)
-    return folder
 
 
 @contextlib.contextmanager
