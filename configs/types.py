@@ -49,7 +49,8 @@ class DataConfig:
     """Where the images come from and how they are split.
 
     Attributes:
-        path: folder or manifest file; empty means the built-in sample data, drawn on first use.
+        path: folder, manifest or archive; empty means the built-in sample data, drawn on first
+            use.
         dataset: names the curated schema; empty means the last folder of `path`.
         span: newest span to read when the folder has `span-N/` folders; 0 means all there are.
         validation_share: share of images that validates when the data has no such split, 0..1.
@@ -203,10 +204,11 @@ class TrainConfig:
         balance_classes: weigh each class by the inverse of its share.
         patience_epochs: epochs without a better validation loss before training ends.
         precision: Keras dtype policy; `auto` is mixed_float16 on GPUs that gain from it.
-        xla: compile the training step; `auto` is on for GPUs and off for CPUs.
+        xla: compile the training step; `auto` is on for one GPU, off for several and for CPUs.
         strategy: `auto` is MirroredStrategy over every GPU, or over the CPU when there is none.
-        review_band: answers whose probability is within this distance of the decision threshold
-            ask for a human, 0..0.5.
+        review_band: answers ask for a human when the probability is within this distance of the
+            decision threshold (two classes), or half the margin between the two most probable
+            classes is at most this (more classes), 0..0.5.
         seed: seed of weights, order and augmentation.
     """
 
