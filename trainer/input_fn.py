@@ -101,7 +101,8 @@ def make_training_dataset(split: Split, config: TrainConfig) -> tf.data.Dataset:
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
-    if split.num_examples * split.image_bytes <= _MAX_CACHE_BYTES:
+    fits_in_memory = split.num_examples * split.image_bytes <= _MAX_CACHE_BYTES
+    if config.epochs > 1 and fits_in_memory:
         records = records.cache()
     buffer = min(
         split.num_examples, max(config.batch_size, _MAX_SHUFFLED_BYTES // split.image_bytes)

@@ -6,6 +6,7 @@ into a TensorFlow 1 Session.
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,15 @@ class ServingModule(tf.Module):
         embedding = model.get_layer(EMBEDDING_LAYER).output
         self._network = _Untracked(keras.Model(model.input, [model.output, embedding]))
         self._assets: list[tf.saved_model.Asset] = []
+        # Four signatures decode: traced once, the graph exists once.
+        self._to_pixels = tf.function(
+            partial(
+                image_batch_to_pixels,
+                height_pixels=self.height_pixels,
+                width_pixels=self.width_pixels,
+            ),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+        )
 
     def attach_assets(self, folder: Path) -> None:
         """Write `labels.txt` and `decision.json`, to be copied into the export.
@@ -181,11 +191,6 @@ class ServingModule(tf.Module):
             TRANSFORMED_IMAGE: self._to_pixels(features[IMAGE_ENCODED]),
             TRANSFORMED_LABEL_ID: look_up_label_ids(features[LABEL], labels=self.labels),
         }
-
-    def _to_pixels(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        return image_batch_to_pixels(
-            image_bytes, height_pixels=self.height_pixels, width_pixels=self.width_pixels
-        )
 
 
 class _Untracked:

@@ -74,6 +74,12 @@ def test_the_best_weights_are_kept(splits, tmp_path, image_size):
     assert np.mean(right) == pytest.approx(fitted.history["val_accuracy"][best], abs=1e-6)
 
 
+def test_a_step_compiled_by_xla_learns_the_same(splits, tmp_path):
+    settings = {"epochs": 1, "augmentation_strength": 0.0, "dropout": 0.0}
+    plain, compiled = (_fit(splits, tmp_path, xla=xla, **settings) for xla in ("off", "on"))
+    assert compiled.history["loss"] == pytest.approx(plain.history["loss"], rel=1e-3)
+
+
 def test_history_and_tensorboard_logs_are_written(splits, tmp_path):
     fitted = _fit(splits, tmp_path, max_steps=3)
     epochs = json.loads((tmp_path / HISTORY_FILENAME).read_text())["epochs"]
