@@ -102,9 +102,10 @@ def test_any_value_is_a_tensor_or_an_error(value, dtype):
     ],
 )
 def test_errors_name_the_value_and_the_type(value, dtype, message):
-    with pytest.raises(InvalidArgumentError) as caught:
-        to_array(value, spec(dtype), may_hold_bools=True)
-    assert caught.value.message.startswith(message)
+    for given_value in (value, [value]):
+        with pytest.raises(InvalidArgumentError) as caught:
+            to_array(given_value, spec(dtype), may_hold_bools=value is True)
+        assert given_value is not value or caught.value.message.startswith(message)
 
 
 def test_a_tower_of_lists_is_no_tensor():

@@ -39,6 +39,13 @@ def test_no_number_is_longer_than_it_needs_to_be(array):
     assert max(len(word.strip("[]")) for word in text.split(",")) <= 15
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_that_are_not_finite_are_tokens_in_their_places(dtype):
+    array = np.array([[np.nan, 0.1], [np.inf, -np.inf]], dtype)
+    assert orjson.dumps([write_numbers(array)]) == b"[[[NaN,0.1],[Infinity,-Infinity]]]"
+    assert orjson.dumps(write_numbers(array[0, 0])) == b"NaN"
+
+
 def test_layouts_that_are_not_contiguous():
     array = np.arange(6, dtype=np.float32).reshape(2, 3).T[::2]
     assert orjson.dumps(write_numbers(array)) == b"[[0.0,3.0],[2.0,5.0]]"
