@@ -1,0 +1,91 @@
+"""Whole runs, as a user starts them; the slow ones are made once and shared."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from configs.types import SampleConfig
+from data.synthetic import draw_sample_data
+
+ROOT = Path(__file__).resolve().parents[2]
+LOUPE = [sys.executable, "-m", "pipeline"]
+
+
+@dataclass
+class Run:
+    """What a finished `loupe run` left."""
+
+    exit_code: int
+    output: str
+    workspace: Path
+
+    @property
+    def folder(self):
+        return (self.workspace / "runs" / "latest").resolve()
+
+    @property
+    def summary(self):
+        return json.loads((self.folder / "summary.json").read_text())
+
+    def stage(self, name):
+        (stage,) = [stage for stage in self.summary["stages"] if stage["name"] == name]
+        return stage
+
+    @property
+    def cached(self):
+        return {stage["name"] for stage in self.summary["stages"] if stage["cached"]}
+
+
+def environment():
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="session")
+def loupe_run():
+    """Function of (workspace, options) to a finished Run."""
+
+    def run(workspace, *options):
+        done = subprocess.run(
+            [*LOUPE, "run", "--config", "smoke", "--workspace", str(workspace), *options],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout + done.stderr, Path(workspace))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory, encoded_formats):
+    """A folder of classes: drawn images, one image per format, and some that are broken."""
+    folder = tmp_path_factory.mktemp("photos") / "products"
+    drawn = draw_sample_data(
+        tmp_path_factory.mktemp("drawn") / "d", SampleConfig(num_images=300, seed=3)
+    )
+    shutil.copytree(drawn, folder)
+    (folder / "sample.json").unlink(missing_ok=True)
+    first_class = sorted(path for path in folder.iterdir() if path.is_dir())[0]
+    for name, data in encoded_formats.items():
+        suffix = name.split()[0]
+        (first_class / f"format {name}.{suffix}").write_bytes(data)
+    some_jpeg = encoded_formats["jpeg large"]
+    (first_class / "empty.jpg").write_bytes(b"")
+    (first_class / "truncated.jpg").write_bytes(some_jpeg[: len(some_jpeg) // 2])
+    (first_class / "page.jpg").write_text("<!DOCTYPE html><html><body>not found</body></html>")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory, loupe_run, photos):
+    """The run that the other tests look at and build upon."""
+    return loupe_run(tmp_path_factory.mktemp("workspace"), "--data", str(photos))
