@@ -6,7 +6,6 @@ PYTHON ?= $(shell for python in python3.11 python3 python; do "$$python" -c \
 BIN := .venv/bin
 WORKSPACE ?= workspace
 MODEL_NAME ?= loupe
-HOST ?= 127.0.0.1
 REST_PORT ?= 8501
 GRPC_PORT ?= 8500
 LOCK := .venv/tools/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 \
@@ -56,7 +55,7 @@ format: environment ## format and fix what can be fixed by itself
 smoke: environment ## the whole pipeline on tiny data, in a workspace of its own
 	@$(BIN)/loupe run --config smoke --workspace $(call quote,$(WORKSPACE)/smoke)
 
-serve: environment ## serve the last pushed model (REST_PORT, GRPC_PORT, HOST)
+serve: environment ## serve the last pushed model (REST_PORT, GRPC_PORT)
 	@$(BIN)/python -m serving.model_server --rest_api_port=$(REST_PORT) --port=$(GRPC_PORT) \
 		--model_name=$(MODEL_NAME) \
 		--model_base_path=$(call quote,$(abspath $(WORKSPACE))/serving/$(MODEL_NAME))
