@@ -212,11 +212,11 @@ class TrainConfig:
         seed: seed of weights, order and augmentation.
     """
 
-    backbone: str = "reference"
-    epochs: int = 30
+    backbone: str = "compact"
+    epochs: int = 20
     max_steps: int = 0
-    batch_size: int = 64
-    learning_rate: float = 1e-3
+    batch_size: int = 32
+    learning_rate: float = 2e-3
     width_multiplier: float = 1.0
     dropout: float = 0.3
     augmentation_strength: float = 0.3
