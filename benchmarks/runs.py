@@ -110,7 +110,8 @@ def run_loupe(data: Path, workspace: Path, overrides: Sequence[str] = ()) -> Lou
     cost = measure_command(command, output)
     summary = read_summary(Workspace(workspace).latest_run)
     if summary is None or cost.exit_code not in {EXIT_PUSHED, EXIT_NOT_BLESSED}:
-        raise StageError(_describe_failure("loupe run", cost, output))
+        cause = summary.error if summary else _last_words(output)
+        raise StageError(_describe_failure("loupe run", cost, output, cause))
     return LoupeRun(cost, summary, _transformed_bytes(Workspace(workspace)))
 
 
@@ -134,7 +135,8 @@ def run_plain(data: Path, folder: Path, options: Sequence[str] = ()) -> PlainRun
     cost = measure_command([*command, "--output", str(folder / "model"), *options], output)
     report = last_json_line(output)
     if cost.exit_code or report is None:
-        raise StageError(_describe_failure("benchmarks.plain_keras", cost, output))
+        cause = _last_words(output)
+        raise StageError(_describe_failure("benchmarks.plain_keras", cost, output, cause))
     return PlainRun(cost, report)
 
 
@@ -166,9 +168,12 @@ def _transformed_bytes(workspace: Workspace) -> int:
     return sum(path.stat().st_size for path in shards)
 
 
-def _describe_failure(name: str, cost: Cost, output: Path) -> str:
-    end = " ".join(output.read_text(errors="replace").split())[-SHOWN_CHARACTERS:]
+def _last_words(output: Path) -> str:
+    return " ".join(output.read_text(errors="replace").split())[-SHOWN_CHARACTERS:]
+
+
+def _describe_failure(name: str, cost: Cost, output: Path, cause: str) -> str:
     return (
-        f"{name} ended with status {cost.exit_code}, so nothing was measured. Its output is in "
-        f"'{output}' and ends with: {end}"
+        f"{name} ended with status {cost.exit_code}, so nothing was measured: {cause or 'no word'} "
+        f"(its output is in '{output}')"
     )
