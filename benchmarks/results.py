@@ -52,14 +52,14 @@ def make_table(results: list[Result]) -> Table:
         results: of the benchmarks that ran.
 
     Returns:
-        One row per figure; a goal that was not reached stands out.
+        One row per figure below the benchmark's name; a goal that was not reached stands out.
     """
-    table = Table("benchmark", "figure", "measured", "goal", "verdict")
+    table = Table("figure", "measured", "goal", "verdict")
     for result in results:
-        for number, figure in enumerate(result.figures):
+        table.add_row(result.name, style="bold")
+        for figure in result.figures:
             table.add_row(
-                "" if number else result.name,
-                figure.name,
+                f"  {figure.name}",
                 format_value(figure.value, figure.unit),
                 _format_goal(figure),
                 figure.verdict.value,
