@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class EventRecorder(logging.Handler):
     Attributes:
         stage: the stage that runs now.
         stages_seen: stages that started, in order.
+        on_first_stage: called when the first stage starts, which under the `tfx` CLI's compile
+            never happens.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,6 +60,7 @@ class EventRecorder(logging.Handler):
         self._is_cached = False
         self.stage = "Data"
         self.stages_seen: list[str] = []
+        self.on_first_stage: Callable[[], None] = lambda: None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Record what matters of a log record.
@@ -68,6 +71,8 @@ class EventRecorder(logging.Handler):
         if record.msg in TFX_STARTED:
             self.stage = str(_first_argument(record))
             self._is_cached = False
+            if not self.stages_seen:
+                self.on_first_stage()
             self.stages_seen.append(self.stage)
             self.write(STARTED)
         elif record.msg in TFX_FINISHED:

@@ -1,7 +1,9 @@
 """A run from settings to summary; runners only say where the DAG runs."""
 
 import dataclasses
+import functools
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,13 +90,18 @@ def _run_recorded(
     try:
         config = load_config_from_environment()
         with lock_workspace(workspace):
-            point_latest(workspace, folder)
-            _run_dag(make_runner, config, workspace)
+            recorder.on_first_stage = functools.partial(point_latest, workspace, folder)
+            try:
+                _run_dag(make_runner, config, workspace)
+            except Exception:
+                point_latest(workspace, folder)
+                raise
     except Exception as caught:  # whatever a stage raised becomes the summary
         logging.getLogger("absl").exception("the run failed")
         error = caught
     if error is None and not recorder.stages_seen:
-        return EXIT_PUSHED  # the tfx CLI only compiled
+        shutil.rmtree(folder)  # the tfx CLI only compiled
+        return EXIT_PUSHED
     summary = _summarize(workspace, folder, recorder, error)
     write_summary(folder, dataclasses.replace(summary, seconds=round(time.time() - started, 2)))
     recorder.write(DONE, text=summary.status)

@@ -50,6 +50,9 @@ class Executor(tfx_executor.Executor):
             self._try_process(input_dict, blessing, config, model_name, examples)
         else:
             super().Do(input_dict, output_dict, _tfx_specs(config, model_name))
+            if not blessing.get_int_custom_property(BLESSED_PROPERTY):
+                reason = f"TFX's {config.platform} runner could not serve it; the log says why"
+                blessing.set_string_custom_property(REASON_PROPERTY, reason)
         if blessing.get_int_custom_property(BLESSED_PROPERTY):
             write_warmup_requests(Path(blessing.uri) / WARMUP_FILENAME, examples, model_name)
         else:

@@ -59,8 +59,9 @@ def test_the_tfx_command_line_creates_compiles_lists_and_runs(engine, first_run,
     runs_before = set((first_run.workspace / "runs").iterdir())
     path = f"--pipeline_path=pipeline/{engine}_runner.py"
     assert 'Pipeline "loupe" created successfully' in tfx("pipeline", "create", path)
-    assert "compiled successfully" in tfx("pipeline", "compile", path)
-    assert "loupe" in tfx("pipeline", "list")
+    if engine == "local":  # TFX's own code is the same for both, and each command takes 15 s
+        assert "compiled successfully" in tfx("pipeline", "compile", path)
+        assert "loupe" in tfx("pipeline", "list")
     tfx("run", "create", "--pipeline_name=loupe")
     assert first_run.summary["status"] == "pushed"
     assert first_run.cached >= ALL
@@ -95,6 +96,36 @@ def test_a_new_model_is_measured_against_the_last_blessed_one(loupe_run, first_r
     tuned = manifest["hyperparameters"]["learning_rate"]
     (result,) = (first_run.workspace / "artifacts" / "Tuner").glob("best_hyperparameters/*/*")
     assert json.loads(result.read_text())["values"]["learning_rate"] == tuned
+
+
+def test_a_past_search_can_be_imported_and_the_image_may_be_larger(loupe_run, first_run, photos):
+    (search,) = (first_run.workspace / "artifacts" / "Tuner").glob("best_hyperparameters/*/*")
+    settings = [
+        f"tune.import_file={search}",
+        "transform.height_pixels=224",
+        "transform.width_pixels=224",
+        "train.epochs=1",
+        "evaluation.min_accuracy=0.0",
+        "evaluation.min_balanced_gain=-1.0",
+        "evaluation.min_gain_over_majority=-1.0",
+    ]
+    options = [option for setting in settings for option in ("--set", setting)]
+    run = loupe_run(first_run.workspace, "--data", str(photos), *options)
+    assert run.exit_code == 0, run.output
+    manifest = json.loads((Path(run.summary["model_dir"]) / "manifest.json").read_text())
+    values = json.loads(search.read_text())["values"]
+    assert {name: manifest["hyperparameters"][name] for name in values} == values
+    assert manifest["hyperparameters"]["epochs"] == 1
+
+
+@pytest.mark.skipif(
+    Path("/var/run/docker.sock").exists(), reason="a Docker engine is here: it would be asked"
+)
+def test_without_docker_its_platform_refuses_the_model(loupe_run, first_run, photos):
+    run = loupe_run(first_run.workspace, "--data", str(photos), "--set", "infra.platform=docker")
+    assert run.exit_code == 3, run.output
+    assert run.summary["reasons"] == ["TFX's docker runner could not serve it; the log says why"]
+    assert "docker" in Path(run.summary["log_file"]).read_text()
 
 
 def test_a_deleted_version_is_pushed_again(loupe_run, first_run, photos):
