@@ -186,8 +186,8 @@ def _stop_when_severe(anomalies: list[Anomaly]) -> None:
     lines = "; ".join(f"{a.where}: {a.feature}: {a.message}" for a in severe)
     raise DataError(
         f"the data breaks its schema ({len(severe)} severe): {lines} "
-        "Mend the data; or, when it is right, change the curated schema (`loupe schema freeze`) "
-        "or the settings under validation."
+        "Mend the data; or, when it is right, edit the curated schema, or remove it, run again and "
+        "freeze the new one (`loupe schema freeze`)."
     )
 
 

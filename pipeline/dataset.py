@@ -74,7 +74,10 @@ def dataset_name(config: PipelineConfig) -> str:
     """
     if config.data.dataset:
         return config.data.dataset
-    return Path(config.data.path).resolve().stem if config.data.path else SAMPLE_NAME
+    if not config.data.path:
+        return SAMPLE_NAME
+    path = Path(config.data.path).resolve()
+    return path.name.split(".")[0] if path.is_file() else path.name
 
 
 def schema_path(name: str) -> Path:
@@ -110,7 +113,9 @@ def _find_root(config: PipelineConfig, workspace: Workspace) -> Path:
         return draw_sample_data(workspace.sample_data, config.sample, progress=_report_drawing)
     path = Path(config.data.path).expanduser().resolve()
     if is_archive(path):
-        return open_archive(path, workspace.unpacked / path.name)
+        status = path.stat()  # a changed archive must not be taken for the one unpacked before
+        name = f"{path.name}-{status.st_size}-{status.st_mtime_ns}"
+        return open_archive(path, workspace.unpacked / name)
     return path
 
 

@@ -121,7 +121,7 @@ def _run_dag(
 def _summarize(
     workspace: Workspace, folder: Path, recorder: EventRecorder, error: BaseException | None
 ) -> RunSummary:
-    log_file = str(folder / LOG_FILENAME)
+    log_file = str(folder / LOG_FILENAME) if (folder / LOG_FILENAME).exists() else ""
     stages = time_stages(folder / EVENTS_FILENAME)
     facts: dict[str, Any] = {"stages": stages, "log_file": log_file}
     if recorder.stages_seen:

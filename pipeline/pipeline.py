@@ -1,13 +1,9 @@
 """The DAG: ten stages on one screen."""
 
-from tfx.dsl.components.common.resolver import Resolver
-from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
-    LatestBlessedModelStrategy,
-)
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
-from tfx.types import Channel, standard_artifacts
 
+from components.baseline import build_baseline_resolver
 from components.beam_args import beam_args
 from components.evaluator.component import build_evaluator
 from components.example_gen.component import build_example_gen
@@ -63,13 +59,10 @@ def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Datas
         hyperparameters=best_hyperparameters(tuner),
     )
     model = trainer.outputs["model"]
-    resolver = Resolver(
-        strategy_class=LatestBlessedModelStrategy,
-        model=Channel(type=standard_artifacts.Model),
-        model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-    ).with_id("LastBlessedModel")
+    resolver = build_baseline_resolver(candidate=model)
+    baseline = resolver.outputs["model"]
     evaluator = build_evaluator(
-        config.evaluation, examples=examples, model=model, baseline=resolver.outputs["model"]
+        config.evaluation, examples=examples, model=model, baseline=baseline
     )
     infra_validator = build_infra_validator(
         config.infra, config.model_name, model=model, examples=examples

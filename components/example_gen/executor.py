@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import logging
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,6 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, ReadImages
 from components.example_gen.report import (
-    QUARANTINE_FILENAME,
     IngestReport,
     QuarantinedFile,
     check_class_sizes,
@@ -28,6 +28,8 @@ from data.duplicates import ImageRecord, find_duplicates
 from data.sources import ImageFile, list_images
 from data.splits import present_splits
 from schema.features import Split
+
+logger = logging.getLogger("loupe.example_gen")
 
 FILES_PER_BATCH = 128
 DATA_ROOT_KEY = "data_root"
@@ -131,12 +133,10 @@ def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -
         duplicates=dataclasses.asdict(find_duplicates(rows, near_bits=config.near_duplicate_bits)),
     )
     write_report(folder, report, quarantined)
-    check_quarantine_share(
-        len(rows) + len(quarantined),
-        quarantined,
-        config.max_quarantine_share,
-        folder / QUARANTINE_FILENAME,
-    )
+    for file in quarantined:
+        logger.info("quarantined '%s': %s", file.source, file.reason)
+    num_files = len(rows) + len(quarantined)
+    check_quarantine_share(num_files, quarantined, config.max_quarantine_share)
     check_class_sizes(report.images_per_class, config.min_images_per_class)
     _check_splits(report.images_per_split)
 

@@ -90,7 +90,7 @@ def read_quarantine(folder: Path) -> list[QuarantinedFile]:
 
 
 def check_quarantine_share(
-    num_files: int, quarantined: list[QuarantinedFile], max_share: float, list_file: Path
+    num_files: int, quarantined: list[QuarantinedFile], max_share: float
 ) -> None:
     """Stop a run whose data is mostly broken.
 
@@ -98,7 +98,6 @@ def check_quarantine_share(
         num_files: files that were read.
         quarantined: those that did not become examples.
         max_share: share above which the run stops, 0..1.
-        list_file: where the whole list is.
 
     Raises:
         DataError: the share is above `max_share`.
@@ -112,8 +111,7 @@ def check_quarantine_share(
     raise DataError(
         f"{len(quarantined)} of {num_files} files ({share:.1%}) cannot be used, at most "
         f"{max_share:.1%} may be quarantined: {shown}. "
-        f"The whole list is in {list_file}. Mend or remove these files, or raise "
-        "data.max_quarantine_share."
+        "The log names them all. Mend or remove these files, or raise data.max_quarantine_share."
     )
 
 

@@ -1,7 +1,6 @@
 """A model server as a process of this machine, in TFX's terms for runners."""
 
 import contextlib
-import ctypes
 import shlex
 import shutil
 import signal
@@ -15,10 +14,10 @@ import psutil
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
+from configs.processes import die_with_parent
+
 SERVER_BINARY = "tensorflow_model_server"
 STOP_SECONDS = 15
-PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
 LOG_TAIL_CHARACTERS = 4000
 
 
@@ -46,12 +45,6 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def _die_with_parent() -> None:
-    # A run that is killed must not leave a server behind; Linux only, others have no such call.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class ProcessRunner(base_runner.BaseModelServerRunner):
@@ -99,7 +92,7 @@ class ProcessRunner(base_runner.BaseModelServerRunner):
                 [*self._command, *flags],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 (the child only calls prctl)
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (the child only calls prctl)
             )
 
     def WaitUntilRunning(self, deadline: float) -> None:  # noqa: N802

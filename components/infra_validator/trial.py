@@ -80,6 +80,8 @@ def run_trial(trial: Trial) -> InfraReport:
         runner.WaitUntilRunning(time.time() + trial.config.startup_timeout_seconds)
         load_seconds = time.monotonic() - started
         return _ask(trial, runner, shlex.join(command), load_seconds)
+    except TrialFailedError:
+        raise
     except (error_types.InfraValidationError, PipelineError, OSError) as error:
         tail = " | ".join(runner.GetLogs().strip().splitlines()[-3:]) if log_file.exists() else ""
         raise TrialFailedError(

@@ -2,6 +2,7 @@
 
 import collections
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from configs.types import DataConfig
 from configs.workspace import Workspace
 from data.images import probe_image, read_image_file
 from data.sources import list_images
+from pipeline.cli.live import HIDDEN_STAGES
 from pipeline.cli.panel import print_outcome
 from pipeline.summary import read_summary
 from schema.features import DECISION_FILENAME, LABELS_FILENAME, MANIFEST_FILENAME
+
+SLICE_COLUMNS = ("slice", "num_examples", "accuracy", "balanced_accuracy", "auc")
 
 
 def inspect_run(console: Console, workspace: Workspace) -> None:
@@ -32,10 +36,12 @@ def inspect_run(console: Console, workspace: Workspace) -> None:
     summary = read_summary(folder)
     if summary is None:
         raise DataError(f"no run in '{workspace.root}' has ended yet. Start one: loupe run")
-    console.print(_table("stages", [{**stage.__dict__} for stage in summary.stages]))
+    stages = [asdict(stage) for stage in summary.stages if stage.name not in HIDDEN_STAGES]
+    slices = [{name: row[name] for name in SLICE_COLUMNS} for row in summary.slices]
     for title, rows in (
+        ("stages", stages),
         ("classes", summary.per_class),
-        ("slices", summary.slices),
+        ("slices", slices),
         ("quarantined", summary.quarantined),
         ("anomalies", summary.anomalies),
     ):
@@ -114,6 +120,8 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer() and value > 1:
+        return str(int(value))
     if isinstance(value, float):
         return f"{value:.4f}"
     return "-" if value is None else str(value)

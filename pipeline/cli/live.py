@@ -139,8 +139,8 @@ def render(view: RunView, now: float, spinner: Spinner) -> Table:
     """
     table = Table(box=None, padding=(0, 1), show_header=False)
     table.add_column(width=1)
-    table.add_column(width=16)
-    table.add_column(justify="right", width=9)
+    table.add_column(min_width=16)
+    table.add_column(justify="right", min_width=9)
     table.add_column(width=BAR_WIDTH)
     table.add_column(overflow="ellipsis", no_wrap=True)
     for name, stage in view.stages.items():

@@ -1,5 +1,6 @@
 """The `loupe` command: thin wrappers that say what went wrong in one sentence."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -88,7 +89,9 @@ def data_sample(
     console = Console()
     with show_progress(console, "drawing sample images") as report:
         path = draw_sample_data(folder, load_config(config, set_).sample, progress=report)
-    console.print(f"Sample data is in [bold]{path}[/]. Next: make run DATA={path}")
+    console.print(
+        f"Sample data is in [bold]{path}[/]. Next: make run DATA={shlex.quote(str(path))}"
+    )
 
 
 @schema_app.command("freeze")

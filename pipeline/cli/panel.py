@@ -1,5 +1,6 @@
 """The panel at the end of a run: what came out, and what to type next."""
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -7,10 +8,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from configs.load import REPOSITORY_ROOT
 from pipeline.summary import NOT_BLESSED, PUSHED, SUMMARY_FILENAME, RunSummary
 
 SHOWN_METRICS = ("accuracy", "balanced_accuracy", "auc", "expected_calibration_error")
 SHOWN_ROWS = 5
+INSPECT_COMMAND = ".venv/bin/loupe inspect"
 STYLES = {PUSHED: "green", NOT_BLESSED: "yellow"}
 
 
@@ -97,10 +100,14 @@ def _data_line(summary: RunSummary) -> str:
 
 def _next_steps(summary: RunSummary, folder: Path) -> list[Text]:
     lines = [f"log: {summary.log_file}", f"facts: {folder / SUMMARY_FILENAME}"]
+    workspace = folder.parent.parent
+    is_default = workspace == REPOSITORY_ROOT / "workspace"
+    serve = "make serve" + ("" if is_default else f" WORKSPACE={shlex.quote(str(workspace))}")
+    inspect = f"{INSPECT_COMMAND}{'' if is_default else f' -w {shlex.quote(str(workspace))}'}"
     if summary.status == PUSHED:
-        lines += ["next: `make serve` answers requests; `loupe inspect` shows every class"]
+        lines += [f"next: {serve}", f"every class and slice: {inspect}"]
     elif summary.status == NOT_BLESSED:
-        lines += ["next: `loupe inspect` shows every class and slice"]
+        lines += [f"next: every class and slice: {inspect}"]
     else:
         lines += ["next: mend it and run the same command again; finished stages are not redone"]
     return [Text(line, "dim") for line in lines]

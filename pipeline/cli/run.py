@@ -12,7 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.load import REPOSITORY_ROOT, load_config, to_environment
+from configs.load import load_config, to_environment
+from configs.processes import die_with_parent
 from configs.workspace import Workspace
 from pipeline.cli.live import RunView, show_live
 from pipeline.cli.panel import print_outcome
@@ -56,19 +57,19 @@ def run_pipeline(
     with (folder / LOG_FILENAME).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.local_runner"],
-            cwd=REPOSITORY_ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 (the child only calls prctl)
         )
     try:
         _watch(console, process, folder)
     except KeyboardInterrupt:
         _stop(process)
-        console.print("\nInterrupted. Run the same command again: finished stages are not redone.")
-        return EXIT_INTERRUPTED
-    summary = read_summary(folder) or _summary_of_death(folder, process.returncode, started)
+        summary = _failed_summary(folder, "interrupted", EXIT_INTERRUPTED, started)
+    else:
+        summary = read_summary(folder) or _summary_of_death(folder, process.returncode, started)
     print_outcome(console, summary, folder)
     return summary.exit_code
 
@@ -98,21 +99,24 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _summary_of_death(folder: Path, returncode: int, started: float) -> RunSummary:
+    if returncode >= 0:
+        error = _last_line(folder / LOG_FILENAME) or f"the process ended with status {returncode}"
+        return _failed_summary(folder, error, returncode or 1, started)
+    name = signal.Signals(-returncode)
+    error = f"the process was ended by {name.name}. {SIGNAL_HINTS.get(name, '')}".strip()
+    return _failed_summary(folder, error, 128 - returncode, started)
+
+
+def _failed_summary(folder: Path, error: str, exit_code: int, started: float) -> RunSummary:
     events = [event for event, _ in read_events(folder / EVENTS_FILENAME)]
-    log_file = folder / LOG_FILENAME
-    if returncode < 0:
-        hint = SIGNAL_HINTS.get(signal.Signals(-returncode), "")
-        error = f"the process was ended by {signal.Signals(-returncode).name}. {hint}".strip()
-    else:
-        error = _last_line(log_file) or f"the process ended with status {returncode}"
     summary = RunSummary(
         status=FAILED,
-        exit_code=128 - returncode if returncode < 0 else returncode or 1,
+        exit_code=exit_code,
         seconds=round(time.time() - started, 2),
         stages=time_stages(folder / EVENTS_FILENAME),
         failed_stage=events[-1].stage if events else "",
         error=error,
-        log_file=str(log_file),
+        log_file=str(folder / LOG_FILENAME),
     )
     write_summary(folder, summary)
     return summary

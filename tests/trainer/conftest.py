@@ -83,7 +83,13 @@ def make_fn_args(tmp_path_factory, write_shards, schema_file):
     def make(*, train=None, tune=None, hyperparameters=None):
         out = tmp_path_factory.mktemp("out")
         image = {"height_pixels": SIDE_PIXELS, "width_pixels": SIDE_PIXELS}
-        settings = {"batch_size": 16, "epochs": 3, "augmentation_strength": 0.1, **(train or {})}
+        settings = {
+            "backbone": "reference",
+            "batch_size": 16,
+            "epochs": 3,
+            "augmentation_strength": 0.1,
+            **(train or {}),
+        }
         return SimpleNamespace(
             train_files=[patterns["train"]],
             eval_files=[patterns["validation"]],

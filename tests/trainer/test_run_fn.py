@@ -13,7 +13,7 @@ from trainer.thresholds import Decision
 
 @pytest.fixture(scope="module")
 def finished(make_fn_args):
-    fn_args = make_fn_args(train={"backbone": "compact", "epochs": 6})
+    fn_args = make_fn_args(train={"epochs": 6})
     run_fn(fn_args)
     return fn_args
 
@@ -37,9 +37,7 @@ def test_the_decision_is_measured_on_validation(finished):
 
 def test_what_the_tuner_found_rules(make_fn_args):
     hyperparameters = {"space": [], "values": {"width_multiplier": 0.5, "dropout": 0.0}}
-    fn_args = make_fn_args(
-        train={"backbone": "compact", "max_steps": 1}, hyperparameters=hyperparameters
-    )
+    fn_args = make_fn_args(train={"max_steps": 1}, hyperparameters=hyperparameters)
     run_fn(fn_args)
     loaded = tf.saved_model.load(fn_args.serving_model_dir)
     pixels = np.zeros((1, 16, 16, 3), np.float32)

@@ -15,7 +15,7 @@ def _search(fn_args):
 
 
 def test_the_best_values_win_and_the_configured_ones_are_tried_first(make_fn_args):
-    settings = {"backbone": "compact", "max_steps": 3, "dropout": 0.25}
+    settings = {"max_steps": 3, "dropout": 0.25}
     tuner = _search(make_fn_args(train=settings, tune={"max_trials": 2, "epochs": 1}))
     trials = [tuner.oracle.trials[key] for key in sorted(tuner.oracle.trials)]
     assert [trial.status for trial in trials] == [TrialStatus.COMPLETED] * 2
@@ -48,7 +48,7 @@ def test_one_failing_trial_is_recorded_and_the_search_goes_on(make_fn_args, monk
         return fit(*args, **kwargs)
 
     monkeypatch.setattr(module, "fit_classifier", fail_once)
-    tuner = _search(make_fn_args(train={"backbone": "compact", "max_steps": 1}))
+    tuner = _search(make_fn_args(train={"max_steps": 1}))
     trials = [tuner.oracle.trials[key] for key in sorted(tuner.oracle.trials)]
     assert [trial.status for trial in trials] == [TrialStatus.FAILED, TrialStatus.COMPLETED]
     assert "StageError: trainer: loss is nan" in trials[0].message

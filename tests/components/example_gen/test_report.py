@@ -23,13 +23,13 @@ def test_a_report_is_read_as_written(tmp_path):
     assert read_quarantine(tmp_path) == broken(1)
 
 
-def test_a_share_at_the_limit_is_accepted(tmp_path):
-    check_quarantine_share(100, broken(5), 0.05, tmp_path / "list")
+def test_a_share_at_the_limit_is_accepted():
+    check_quarantine_share(100, broken(5), 0.05)
 
 
-def test_a_share_above_the_limit_names_files_and_the_way_out(tmp_path):
+def test_a_share_above_the_limit_names_files_and_the_way_out():
     with pytest.raises(DataError) as caught:
-        check_quarantine_share(100, broken(6), 0.05, tmp_path / "list")
+        check_quarantine_share(100, broken(6), 0.05)
     message = str(caught.value)
     assert "6 of 100 files (6.0%)" in message
     assert "'cat/0.jpg' (the file is empty)" in message
