@@ -13,7 +13,7 @@ from components.pusher.component import build_pusher
 from components.schema_gen import build_schema_gen
 from components.statistics_gen import build_statistics_gen
 from components.trainer import build_trainer
-from components.transform import build_transform
+from components.transform.component import build_transform
 from components.tuner import best_hyperparameters, build_tuner
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
@@ -67,6 +67,7 @@ def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Datas
     infra_validator = build_infra_validator(
         config.infra, config.model_name, model=model, examples=examples
     )
+    infra_validator.add_upstream_node(evaluator)
     pusher = build_pusher(
         config.push.folder or str(workspace.serving(config.model_name)),
         config.model_name,

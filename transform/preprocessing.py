@@ -40,7 +40,7 @@ def preprocessing_fn(
     if missing:
         raise ConfigError(
             f"Transform's custom_config lacks {', '.join(missing)}, got {sorted(custom_config)}. "
-            "Build the stage with components.transform.build_transform, which fills it."
+            "Build the stage with components.transform.component.build_transform, which fills it."
         )
     encoded = _first_values(inputs[IMAGE_ENCODED])
     names = _first_values(inputs[LABEL])

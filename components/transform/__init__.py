@@ -1,0 +1,1 @@
+"""Transform: raw examples to pixels and label ids, through `transform.preprocessing`."""
