@@ -42,7 +42,7 @@ def build_trainer(
     Args:
         config: all settings.
         examples: transformed examples.
-        transform_graph: how they were transformed; becomes part of the model.
+        transform_graph: how they were transformed; ties the model to it in ML Metadata.
         schema: schema whose label domain gives the ids.
         hyperparameters: what the search found; None trains with the settings as they are.
 
