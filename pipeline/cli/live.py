@@ -137,12 +137,12 @@ def render(view: RunView, now: float, spinner: Spinner) -> Table:
     Returns:
         One row per stage.
     """
-    table = Table(box=None, padding=(0, 1), show_header=False)
+    table = Table(box=None, padding=(0, 1), show_header=False, expand=True)
     table.add_column(width=1)
-    table.add_column(min_width=16)
-    table.add_column(justify="right", min_width=9)
+    table.add_column(width=16, no_wrap=True)
+    table.add_column(justify="right", width=9, no_wrap=True)
     table.add_column(width=BAR_WIDTH)
-    table.add_column(overflow="ellipsis", no_wrap=True)
+    table.add_column(ratio=1, overflow="ellipsis", no_wrap=True)  # only the message is shortened
     for name, stage in view.stages.items():
         if not stage.started:
             table.add_row(" ", Text(name, "dim"), "", "", "")

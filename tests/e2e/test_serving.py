@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -136,3 +137,20 @@ def test_bytes_that_are_no_image_are_refused_and_the_next_request_works(server, 
     assert "error" in json.loads(caught.value.read())
     answer = json.loads(post(encoded_formats["png alpha"]).read())["predictions"][0]
     assert set(answer) == {"label", "label_id", "probability", "probabilities", "needs_review"}
+
+
+def test_the_readme_s_request_gets_an_answer(server, first_run, photos):
+    _, port = server
+    (first_run.workspace / "sample-data").symlink_to(photos)  # where the README's image lies
+    text = (ROOT / "README.md").read_text().split("<!-- test: predict -->\n```sh\n")[1]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text.split("```")[0]],
+        env={**os.environ, "WORKSPACE": str(first_run.workspace), "REST_PORT": str(port)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["predictions"]
+    assert answer["label"] in {path.name for path in photos.iterdir()}
