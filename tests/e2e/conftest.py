@@ -24,14 +24,12 @@ class Run:
     exit_code: int
     output: str
     workspace: Path
+    summary: dict
 
-    @property
-    def folder(self):
-        return (self.workspace / "runs" / "latest").resolve()
-
-    @property
-    def summary(self):
-        return json.loads((self.folder / "summary.json").read_text())
+    @classmethod
+    def newest(cls, workspace, exit_code=0, output=""):
+        summary = json.loads((workspace / "runs" / "latest" / "summary.json").read_text())
+        return cls(exit_code, output, workspace, summary)
 
     def stage(self, name):
         (stage,) = [stage for stage in self.summary["stages"] if stage["name"] == name]
@@ -60,7 +58,7 @@ def loupe_run():
             timeout=600,
             check=False,
         )
-        return Run(done.returncode, done.stdout + done.stderr, Path(workspace))
+        return Run.newest(workspace, done.returncode, done.stdout + done.stderr)
 
     return run
 
@@ -89,3 +87,19 @@ def photos(tmp_path_factory, encoded_formats):
 def first_run(tmp_path_factory, loupe_run, photos):
     """The run that the other tests look at and build upon."""
     return loupe_run(tmp_path_factory.mktemp("workspace"), "--data", str(photos))
+
+
+@pytest.fixture(scope="session")
+def newest_run():
+    """Function of a workspace to its newest Run."""
+    return Run.newest
+
+
+@pytest.fixture(scope="session")
+def snapshot(tmp_path_factory, first_run):
+    """What the first run pushed and the graph it came from, whatever later runs do."""
+    folder = tmp_path_factory.mktemp("snapshot")
+    shutil.copytree(first_run.workspace / "serving", folder / "serving")
+    (graph,) = (first_run.workspace / "artifacts" / "Transform" / "transform_graph").iterdir()
+    shutil.copytree(graph, folder / "transform_graph")
+    return folder

@@ -20,7 +20,7 @@ BROKEN = {"empty.jpg", "truncated.jpg", "page.jpg"}
 
 
 @pytest.fixture(scope="module")
-def version(first_run):
+def version(first_run, snapshot):
     return Path(first_run.summary["model_dir"])
 
 

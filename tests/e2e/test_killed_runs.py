@@ -16,8 +16,8 @@ COMMAND = [sys.executable, "-m", "pipeline", "run", "--config", "smoke"]
 SETTINGS = ["train.width_multiplier=3.0", "train.epochs=2", "infra.num_examples=1"]
 
 
-def start(workspace, photos):
-    options = [option for setting in SETTINGS for option in ("--set", setting)]
+def start(workspace, photos, *more_settings):
+    options = [option for each in [*SETTINGS, *more_settings] for option in ("--set", each)]
     return subprocess.Popen(
         [*COMMAND, "--workspace", str(workspace), "--data", str(photos), *options],
         cwd=ROOT,
@@ -106,9 +106,8 @@ def test_a_killed_pipeline_process_is_reported_by_the_one_that_watches(workspace
 
 
 def test_a_second_run_in_a_workspace_is_told_to_wait(workspace, photos):
-    process = start(workspace, photos)
-    wait_for(process, lambda: (workspace / "run.lock").read_text() not in {"", str(process.pid)})
-    wait_for(process, has_started(workspace, "ExampleGen"))
+    process = start(workspace, photos, "train.seed=99")
+    wait_for(process, has_started(workspace, "Trainer"))
     second = start(workspace, photos)
     output, _ = second.communicate(timeout=60)
     first_output, _ = process.communicate(timeout=300)
@@ -118,8 +117,8 @@ def test_a_second_run_in_a_workspace_is_told_to_wait(workspace, photos):
 
 
 def test_an_interrupted_run_says_how_to_go_on(workspace, photos):
-    process = start(workspace, photos)
-    wait_for(process, lambda: psutil.Process(process.pid).children())
+    process = start(workspace, photos, "train.seed=100")
+    wait_for(process, has_started(workspace, "Trainer"))
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def server(first_run, tmp_path_factory):
+def server(snapshot, tmp_path_factory):
     grpc_port, rest_port = free_ports(2)
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("wb") as output:
@@ -40,7 +40,7 @@ def server(first_run, tmp_path_factory):
                 f"--port={grpc_port}",
                 f"--rest_api_port={rest_port}",
                 "--model_name=loupe",
-                f"--model_base_path={first_run.workspace / 'serving' / 'loupe'}",
+                f"--model_base_path={snapshot / 'serving' / 'loupe'}",
             ],
             cwd=ROOT,
             stdout=output,
@@ -65,12 +65,12 @@ def server(first_run, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def transform_then_model(first_run):
+def transform_then_model(snapshot):
     """Function of image bytes to probabilities, through Transform's own graph and the pixels."""
-    (folder,) = (first_run.workspace / "artifacts" / "Transform" / "transform_graph").iterdir()
-    output = tft.TFTransformOutput(str(folder))
+    output = tft.TFTransformOutput(str(snapshot / "transform_graph"))
     transform = output.transform_features_layer()
-    model = tf.saved_model.load(first_run.summary["model_dir"])
+    (version,) = (snapshot / "serving" / "loupe").iterdir()
+    model = tf.saved_model.load(str(version))
     defaults = {tf.string: "", tf.int64: 1, tf.float32: 0.5}
     others = {
         name: tf.constant([[defaults[spec.dtype]]], spec.dtype)
@@ -139,13 +139,13 @@ def test_bytes_that_are_no_image_are_refused_and_the_next_request_works(server, 
     assert set(answer) == {"label", "label_id", "probability", "probabilities", "needs_review"}
 
 
-def test_the_readme_s_request_gets_an_answer(server, first_run, photos):
+def test_the_readme_s_request_gets_an_answer(server, photos, tmp_path):
     _, port = server
-    (first_run.workspace / "sample-data").symlink_to(photos)  # where the README's image lies
+    (tmp_path / "sample-data").symlink_to(photos)  # where the README's image lies
     text = (ROOT / "README.md").read_text().split("<!-- test: predict -->\n```sh\n")[1]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text.split("```")[0]],
-        env={**os.environ, "WORKSPACE": str(first_run.workspace), "REST_PORT": str(port)},
+        env={**os.environ, "WORKSPACE": str(tmp_path), "REST_PORT": str(port)},
         capture_output=True,
         text=True,
         timeout=60,
