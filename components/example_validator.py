@@ -187,7 +187,8 @@ def _stop_when_severe(anomalies: list[Anomaly]) -> None:
     raise DataError(
         f"the data breaks its schema ({len(severe)} severe): {lines} "
         "Mend the data; or, when it is right, edit the curated schema, or remove it, run again and "
-        "freeze the new one (`loupe schema freeze`)."
+        "freeze the new one (`loupe schema freeze`).",
+        facts={"anomalies": [dataclasses.asdict(anomaly) for anomaly in anomalies]},
     )
 
 

@@ -1,16 +1,28 @@
 """The error tree: each class carries its HTTP status and the exit code of a run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class PipelineError(Exception):
     """Base of every error that Loupe raises on purpose.
 
+    Args:
+        message: where, what was got, what was expected, how to fix it.
+        facts: what the run's summary should hold beside the message, by its field.
+
     Attributes:
         http_status: status a server answers with when this error ends a request.
         exit_code: status a command ends with when this error ends it.
+        facts: as given; the artifacts of a stage that failed are gone.
     """
 
     http_status = 500
     exit_code = 1
+
+    def __init__(self, message: str = "", *, facts: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.facts = dict(facts or {})
 
 
 class ConfigError(PipelineError):

@@ -136,7 +136,7 @@ def _summarize(
             exit_code=cause.exit_code,
             failed_stage=recorder.stage,
             error=str(cause),
-            **facts,
+            **{**facts, **cause.facts},
         )
     if facts.get("version"):
         return RunSummary(status=PUSHED, exit_code=EXIT_PUSHED, **facts)

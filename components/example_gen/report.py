@@ -111,7 +111,8 @@ def check_quarantine_share(
     raise DataError(
         f"{len(quarantined)} of {num_files} files ({share:.1%}) cannot be used, at most "
         f"{max_share:.1%} may be quarantined: {shown}. "
-        "The log names them all. Mend or remove these files, or raise data.max_quarantine_share."
+        "The log names them all. Mend or remove these files, or raise data.max_quarantine_share.",
+        facts={"quarantined": [dataclasses.asdict(file) for file in quarantined]},
     )
 
 

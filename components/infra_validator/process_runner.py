@@ -14,7 +14,7 @@ import psutil
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
-from configs.processes import die_with_parent
+from configs.processes import bound_to_this_process
 
 SERVER_BINARY = "tensorflow_model_server"
 STOP_SECONDS = 15
@@ -89,10 +89,9 @@ class ProcessRunner(base_runner.BaseModelServerRunner):
         ]
         with self._log_file.open("wb") as log:
             self._process = subprocess.Popen(
-                [*self._command, *flags],
+                bound_to_this_process([*self._command, *flags]),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 (the child only calls prctl)
             )
 
     def WaitUntilRunning(self, deadline: float) -> None:  # noqa: N802

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from configs.load import load_config, to_environment
-from configs.processes import die_with_parent
+from configs.processes import bound_to_this_process
 from configs.workspace import Workspace
 from pipeline.cli.live import RunView, show_live
 from pipeline.cli.panel import print_outcome
@@ -56,12 +56,11 @@ def run_pipeline(
     started = time.time()
     with (folder / LOG_FILENAME).open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.local_runner"],
+            bound_to_this_process([sys.executable, "-m", "pipeline.local_runner"]),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 (the child only calls prctl)
         )
     try:
         _watch(console, process, folder)

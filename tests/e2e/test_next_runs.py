@@ -170,3 +170,18 @@ def test_a_new_span_is_new_data_and_a_new_class_stops_at_the_frozen_schema(
     assert run.summary["data"]["spans"] == [1, 2]
     assert "novelty" in run.summary["error"]
     assert "loupe schema freeze" in run.summary["error"]
+    assert {anomaly["feature"] for anomaly in run.summary["anomalies"]} >= {"label"}
+
+
+def test_too_many_broken_files_stop_the_run_and_are_all_told(loupe_run, first_run, photos):
+    run = loupe_run(
+        first_run.workspace, "--data", str(photos), "--set", "data.max_quarantine_share=0.001"
+    )
+    assert run.exit_code == 4
+    assert run.summary["failed_stage"] == "ExampleGen"
+    assert {Path(file["source"]).name for file in run.summary["quarantined"]} == {
+        "empty.jpg",
+        "truncated.jpg",
+        "page.jpg",
+    }
+    assert "data.max_quarantine_share" in run.summary["error"]

@@ -35,6 +35,7 @@ def test_a_share_above_the_limit_names_files_and_the_way_out():
     assert "'cat/0.jpg' (the file is empty)" in message
     assert "; ..." in message
     assert "data.max_quarantine_share" in message
+    assert len(caught.value.facts["quarantined"]) == 6
 
 
 @pytest.mark.parametrize(
