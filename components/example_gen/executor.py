@@ -136,6 +136,7 @@ def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -
     for file in quarantined:
         logger.info("quarantined '%s': %s", file.source, file.reason)
     num_files = len(rows) + len(quarantined)
+    logger.info("%d images, %d of %d files quarantined", len(rows), len(quarantined), num_files)
     check_quarantine_share(num_files, quarantined, config.max_quarantine_share)
     check_class_sizes(report.images_per_class, config.min_images_per_class)
     _check_splits(report.images_per_split)
