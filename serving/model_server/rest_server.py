@@ -52,8 +52,16 @@ class RestServer:
         self._task = asyncio.create_task(self._server.serve([self._socket]))
         logger.info("Exporting HTTP/REST API at:localhost:%d ...", self._port)
 
+    def stop_accepting(self) -> None:
+        """Refuse new connections from now on; uvicorn alone would go on for up to 0.1 s."""
+        if self._server.started:
+            for server in self._server.servers:
+                server.close()
+        self._socket.close()
+
     async def stop(self) -> None:
         """Accept nothing more, and wait until requests in flight are answered."""
+        self.stop_accepting()
         self._server.should_exit = True
         if self._task is not None:
             await self._task

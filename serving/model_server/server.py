@@ -81,6 +81,8 @@ class ModelServer:
         watcher = asyncio.create_task(self._watch_config_file())
         await _first_of(stopping, manager, watcher)
         watcher.cancel()
+        if rest_server is not None:
+            rest_server.stop_accepting()
         grace = self._flags.grace_period_seconds
         logger.info("stopping: requests in flight have %g s", grace)
         stops = [grpc_server.stop(grace)]
