@@ -316,8 +316,9 @@ class BeamConfig:
 
     Attributes:
         runner: a Beam runner's name.
-        running_mode: DirectRunner's mode; `auto` is in_memory until the data is worth processes.
-        num_workers: workers of DirectRunner; 0 means one per core.
+        running_mode: how DirectRunner reads images; `auto` is in_memory until the data is worth
+            processes. The stages after it always run in_memory, on TensorFlow's threads.
+        num_workers: processes or threads that read; 0 means one per core.
         extra_args: further Beam flags, such as `--flink_master=...`.
     """
 

@@ -4,7 +4,7 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
 from components.baseline import build_baseline_resolver
-from components.beam_args import beam_args
+from components.beam_args import beam_args, reading_args
 from components.evaluator.component import build_evaluator
 from components.example_gen.component import build_example_gen
 from components.example_validator import build_example_validator
@@ -34,6 +34,7 @@ def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Datas
     example_gen = build_example_gen(
         config.data, data_root=dataset.root, data_version=dataset.version, spans=dataset.spans
     )
+    example_gen.with_beam_pipeline_args(reading_args(config.beam, num_images=dataset.num_files))
     examples = example_gen.outputs["examples"]
     statistics_gen = build_statistics_gen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
@@ -88,5 +89,5 @@ def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Datas
         components=[stage for stage in stages if stage is not None],
         enable_cache=config.enable_cache,
         metadata_connection_config=sqlite_metadata_connection_config(str(workspace.metadata_file)),
-        beam_pipeline_args=beam_args(config.beam, num_images=dataset.num_files),
+        beam_pipeline_args=beam_args(config.beam),
     )

@@ -10,11 +10,9 @@ import tensorflow as tf
 
 from configs.errors import ConfigError
 from schema.features import IMAGE_ENCODED, LABEL, TRANSFORMED_IMAGE, TRANSFORMED_LABEL_ID
-from transform.image_ops import image_bytes_to_pixels, pixels_to_bytes
+from transform.image_ops import image_batch_to_bytes
 
 UNKNOWN_LABEL_ID: Final = -1
-
-_PARALLEL_IMAGES: Final = 8
 
 
 def preprocessing_fn(
@@ -45,8 +43,10 @@ def preprocessing_fn(
     encoded = _first_values(inputs[IMAGE_ENCODED])
     names = _first_values(inputs[LABEL])
     return {
-        TRANSFORMED_IMAGE: _to_pixel_bytes(
-            encoded, custom_config["height_pixels"], custom_config["width_pixels"]
+        TRANSFORMED_IMAGE: image_batch_to_bytes(
+            encoded,
+            height_pixels=custom_config["height_pixels"],
+            width_pixels=custom_config["width_pixels"],
         ),
         TRANSFORMED_LABEL_ID: look_up_label_ids(names, labels=custom_config["labels"]),
     }
@@ -67,22 +67,6 @@ def look_up_label_ids(names: tf.Tensor, *, labels: Sequence[str]) -> tf.Tensor:
     ids = tf.argmax(tf.cast(is_equal, tf.int8), axis=1, output_type=tf.int64)
     unknown = tf.constant(UNKNOWN_LABEL_ID, tf.int64)
     return tf.where(tf.reduce_any(is_equal, axis=1), ids, unknown)
-
-
-def _to_pixel_bytes(encoded: tf.Tensor, height_pixels: int, width_pixels: int) -> tf.Tensor:
-    def to_bytes(image_bytes: tf.Tensor) -> tf.Tensor:
-        return pixels_to_bytes(
-            image_bytes_to_pixels(
-                image_bytes, height_pixels=height_pixels, width_pixels=width_pixels
-            )
-        )
-
-    return tf.map_fn(
-        to_bytes,
-        encoded,
-        fn_output_signature=tf.TensorSpec((), tf.string),
-        parallel_iterations=_PARALLEL_IMAGES,
-    )
 
 
 def _first_values(feature: Any) -> tf.Tensor:

@@ -13,6 +13,7 @@ import apache_beam as beam
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.types import artifact_utils, standard_component_specs
 
+from components.example_gen.listing import write_listing
 from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, ReadImages
 from components.example_gen.report import (
     IngestReport,
@@ -25,7 +26,7 @@ from configs.errors import DataError
 from configs.load import from_json
 from configs.types import DataConfig
 from data.duplicates import ImageRecord, find_duplicates
-from data.sources import ImageFile, list_images
+from data.sources import list_images
 from data.splits import present_splits
 from schema.features import Split
 
@@ -34,6 +35,7 @@ logger = logging.getLogger("loupe.example_gen")
 FILES_PER_BATCH = 128
 DATA_ROOT_KEY = "data_root"
 CONFIG_KEY = "config"
+LISTING_KEY = "listing"
 INDEX_FOLDER = "index"
 
 
@@ -46,7 +48,7 @@ class Executor(BaseExampleGenExecutor):
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802, D102
         # The base asks for it only in its own GenerateExamplesByBeam.
-        return beam.ParDo(ReadImages(DataConfig(), {}, 0))
+        return beam.ParDo(ReadImages(DataConfig(), Path(), {}, 0))
 
     def GenerateExamplesByBeam(  # noqa: N802
         self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
@@ -55,19 +57,24 @@ class Executor(BaseExampleGenExecutor):
 
         Args:
             pipeline: the Beam pipeline.
-            exec_properties: `data_root` and `config`, the JSON of a DataConfig.
+            exec_properties: `data_root`, `config`, the JSON of a DataConfig, and `listing`, the
+                file to write the list of files to, where every worker can read it.
 
         Returns:
             Serialized examples per split, and JSON rows of the index and of the quarantine.
         """
         config = from_json(DataConfig, exec_properties[CONFIG_KEY])
         files = list_images(Path(exec_properties[DATA_ROOT_KEY]), span=config.span)
+        # A fixed shuffle mixes the classes, so that every shard resembles the whole.
+        random.Random(0).shuffle(files)  # noqa: S311 (order, not secrecy)
+        listing = Path(exec_properties[LISTING_KEY])
+        batches = write_listing(listing, files, batch_size=FILES_PER_BATCH)
         tags = [*Split, QUARANTINE_TAG, INDEX_TAG]
+        read_images = ReadImages(config, listing, present_splits(files), len(files))
         outputs = (
             pipeline
-            | "FileBatches" >> beam.Create(_mixed_batches(files), reshuffle=True)
-            | "ReadImages"
-            >> beam.ParDo(ReadImages(config, present_splits(files), len(files))).with_outputs(*tags)
+            | "FileBatches" >> beam.Create(batches, reshuffle=True)
+            | "ReadImages" >> beam.ParDo(read_images).with_outputs(*tags)
         )
         return {str(tag): outputs[tag] for tag in tags}
 
@@ -82,7 +89,7 @@ class Executor(BaseExampleGenExecutor):
         Args:
             input_dict: empty.
             output_dict: `examples`, one Examples artifact.
-            exec_properties: as `GenerateExamplesByBeam`.
+            exec_properties: `data_root` and `config`, as of `GenerateExamplesByBeam`.
 
         Raises:
             DataError: the data cannot train a classifier; the message says why.
@@ -93,8 +100,11 @@ class Executor(BaseExampleGenExecutor):
             output_dict[standard_component_specs.EXAMPLES_KEY]
         )
         folder = Path(artifact.uri)
+        listing = folder / INDEX_FOLDER / LISTING_KEY
         with self._make_beam_pipeline() as pipeline:
-            collections_by_name = self.GenerateExamplesByBeam(pipeline, exec_properties)
+            collections_by_name = self.GenerateExamplesByBeam(
+                pipeline, {**exec_properties, LISTING_KEY: str(listing)}
+            )
             for split in Split:
                 path = folder / f"Split-{split}" / "data_tfrecord"
                 _ = collections_by_name[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(
@@ -103,17 +113,9 @@ class Executor(BaseExampleGenExecutor):
             for name in (QUARANTINE_TAG, INDEX_TAG):
                 path = folder / INDEX_FOLDER / name
                 _ = collections_by_name[name] | f"Write[{name}]" >> beam.io.WriteToText(str(path))
+        listing.unlink()
         artifact.split_names = artifact_utils.encode_split_names(list(Split))
         _finish(folder, config, exec_properties)
-
-
-def _mixed_batches(files: list[ImageFile]) -> list[list[ImageFile]]:
-    # A fixed shuffle mixes the classes, so that every shard resembles the whole.
-    mixed = files.copy()
-    random.Random(0).shuffle(mixed)  # noqa: S311 (order, not secrecy)
-    return [
-        mixed[start : start + FILES_PER_BATCH] for start in range(0, len(mixed), FILES_PER_BATCH)
-    ]
 
 
 def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -> None:

@@ -5,7 +5,10 @@ import hashlib
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -13,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from components.example_gen.listing import FileBatch, read_batch
 from components.example_gen.report import QuarantinedFile
 from configs.errors import InvalidImageError
 from configs.types import DataConfig
@@ -31,6 +35,7 @@ logger = logging.getLogger("loupe.example_gen")
 MEASURED_SIDE_PIXELS = 288
 """Large JPEGs are decoded at a fraction of their size, as serving does; quality is measured on a
 copy half as large as this."""
+FILES_AHEAD = 4
 QUARANTINE_TAG = "quarantine"
 INDEX_TAG = "index"
 _DECODERS = {
@@ -48,39 +53,45 @@ class ReadImages(beam.DoFn):
 
     Args:
         config: the data settings.
+        listing: file that lists the image files.
         present_splits: sides that each span names itself.
         num_files: files of the whole data set, for progress.
     """
 
     def __init__(
-        self, config: DataConfig, present_splits: dict[int, frozenset[Split]], num_files: int
+        self,
+        config: DataConfig,
+        listing: Path,
+        present_splits: dict[int, frozenset[Split]],
+        num_files: int,
     ) -> None:
         super().__init__()
         self._config = config
+        self._listing = listing
         self._present_splits = present_splits
         self._num_files = num_files
         self._num_done = 0
 
-    def process(self, element: Sequence[ImageFile]) -> Iterator[Any]:
+    def process(self, element: FileBatch) -> Iterator[Any]:
         """Read one batch of files.
 
         Args:
-            element: the files.
+            element: where the listing names them.
 
         Yields:
             Serialized examples tagged with their split, one JSON index row per example and one
             JSON quarantine row per file that is not a usable image.
         """
-        for file in element:
+        for file, reading in self._read_ahead(read_batch(self._listing, element)):
             data = b""
             try:
-                data = read_image_file(file.path, max_bytes=self._config.max_image_bytes)
+                data = reading.result()
                 yield from self._encode(file, data)
             except InvalidImageError as error:
                 sha256 = hashlib.sha256(data).hexdigest() if data else ""
                 row = QuarantinedFile(file.source, str(error), sha256, len(data))
                 yield beam.pvalue.TaggedOutput(QUARANTINE_TAG, json.dumps(dataclasses.asdict(row)))
-        self._num_done += len(element)
+        self._num_done += element.count
         logger.info(
             "read %d of %d files",
             self._num_done,
@@ -89,6 +100,19 @@ class ReadImages(beam.DoFn):
                 "progress": {"done": self._num_done, "total": self._num_files, "unit": "images"}
             },
         )
+
+    def _read_ahead(self, files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, Future[bytes]]]:
+        # Few files at a time: waiting for the disk costs nothing then, and memory stays small.
+        waiting: deque[tuple[ImageFile, Future[bytes]]] = deque()
+        with ThreadPoolExecutor(FILES_AHEAD) as pool:
+            for file in files:
+                reading = pool.submit(
+                    read_image_file, file.path, max_bytes=self._config.max_image_bytes
+                )
+                waiting.append((file, reading))
+                if len(waiting) > FILES_AHEAD:
+                    yield waiting.popleft()
+            yield from waiting
 
     def _encode(self, file: ImageFile, data: bytes) -> Iterator[Any]:
         probe = probe_image(data, max_pixels=self._config.max_image_pixels)

@@ -55,6 +55,16 @@ def test_eager_graph_and_dataset_agree(encoded_formats):
     np.testing.assert_array_equal(np.stack(list(dataset.as_numpy_iterator())), eager)
 
 
+def test_turned_and_plain_jpegs_keep_their_places_in_a_batch(draw_photo, encode, exif_bytes):
+    photos = [draw_photo(5 + n, 9) for n in range(5)]
+    batch = [
+        encode(photo, "JPEG", **({"exif": exif_bytes(6)} if n % 2 else {}))
+        for n, photo in enumerate(photos)
+    ]
+    expected = np.stack([image_bytes_to_pixels(tf.constant(one), **SIZE) for one in batch])
+    np.testing.assert_array_equal(image_batch_to_pixels(tf.constant(batch), **SIZE), expected)
+
+
 def test_an_empty_batch_gives_no_images():
     assert image_batch_to_pixels(tf.constant([], tf.string), **SIZE).shape == (0, 24, 32, 3)
 
