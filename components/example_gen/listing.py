@@ -1,4 +1,4 @@
-"""The list of files on its way to Beam's workers: in a file, since Beam would pack it four times."""
+"""The list of files on its way to Beam's workers: a file, since Beam itself would pack it often."""
 
 import json
 from collections.abc import Sequence

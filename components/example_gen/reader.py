@@ -5,9 +5,7 @@ import hashlib
 import json
 import logging
 import re
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,6 @@ logger = logging.getLogger("loupe.example_gen")
 MEASURED_SIDE_PIXELS = 288
 """Large JPEGs are decoded at a fraction of their size, as serving does; quality is measured on a
 copy half as large as this."""
-FILES_AHEAD = 4
 QUARANTINE_TAG = "quarantine"
 INDEX_TAG = "index"
 _DECODERS = {
@@ -82,10 +79,10 @@ class ReadImages(beam.DoFn):
             Serialized examples tagged with their split, one JSON index row per example and one
             JSON quarantine row per file that is not a usable image.
         """
-        for file, reading in self._read_ahead(read_batch(self._listing, element)):
+        for file in read_batch(self._listing, element):
             data = b""
             try:
-                data = reading.result()
+                data = read_image_file(file.path, max_bytes=self._config.max_image_bytes)
                 yield from self._encode(file, data)
             except InvalidImageError as error:
                 sha256 = hashlib.sha256(data).hexdigest() if data else ""
@@ -100,19 +97,6 @@ class ReadImages(beam.DoFn):
                 "progress": {"done": self._num_done, "total": self._num_files, "unit": "images"}
             },
         )
-
-    def _read_ahead(self, files: Sequence[ImageFile]) -> Iterator[tuple[ImageFile, Future[bytes]]]:
-        # Few files at a time: waiting for the disk costs nothing then, and memory stays small.
-        waiting: deque[tuple[ImageFile, Future[bytes]]] = deque()
-        with ThreadPoolExecutor(FILES_AHEAD) as pool:
-            for file in files:
-                reading = pool.submit(
-                    read_image_file, file.path, max_bytes=self._config.max_image_bytes
-                )
-                waiting.append((file, reading))
-                if len(waiting) > FILES_AHEAD:
-                    yield waiting.popleft()
-            yield from waiting
 
     def _encode(self, file: ImageFile, data: bytes) -> Iterator[Any]:
         probe = probe_image(data, max_pixels=self._config.max_image_pixels)
