@@ -13,6 +13,7 @@ from benchmarks.runs import (
     LoupeRun,
     PlainRun,
     fresh_folder,
+    level_disk,
     run_loupe,
     run_plain,
 )
@@ -137,13 +138,13 @@ def _alternate(
     overrides: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> Pairs:
-    return [
-        (
-            run_loupe(data, folder / f"loupe-{number}", overrides),
-            run_plain(data, folder / f"plain-{number}", options),
-        )
-        for number in range(repeats)
-    ]
+    pairs: Pairs = []
+    for number in range(repeats):
+        level_disk(data)
+        ours = run_loupe(data, folder / f"loupe-{number}", overrides)
+        level_disk(data)
+        pairs.append((ours, run_plain(data, folder / f"plain-{number}", options)))
+    return pairs
 
 
 def _median_ratio(pairs: Pairs) -> float:

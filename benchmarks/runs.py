@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -86,6 +87,18 @@ def fresh_folder(settings: BenchmarkSettings) -> Generator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=settings.folder))
     yield folder
     shutil.rmtree(folder)
+
+
+def level_disk(data: Path) -> None:
+    """Give both sides the same disk: files in memory, nothing left to write.
+
+    Args:
+        data: folder whose files are read once.
+    """
+    for path in data.rglob("*"):
+        if path.is_file():
+            path.read_bytes()
+    os.sync()
 
 
 def run_loupe(data: Path, workspace: Path, overrides: Sequence[str] = ()) -> LoupeRun:
