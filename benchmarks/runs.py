@@ -95,9 +95,9 @@ def level_disk(data: Path) -> None:
     Args:
         data: folder whose files are read once.
     """
-    for path in data.rglob("*"):
-        if path.is_file():
-            path.read_bytes()
+    for folder, _, names in os.walk(data, followlinks=True):
+        for name in names:
+            Path(folder, name).read_bytes()
     os.sync()
 
 
