@@ -14,9 +14,9 @@ from schema.features import TRANSFORMED_IMAGE, TRANSFORMED_LABEL_ID
 
 logger = logging.getLogger("loupe.transform")
 
-MIN_BATCH = 32
-MAX_BATCH = 256
-"""Images decoded at a time: enough to keep the cores busy, and 256 large ones fit in memory."""
+BATCH_SIZE = 128
+"""Images decoded at a time: enough to keep the cores busy, and so many large ones fit in memory.
+Beam, left to choose, takes short batches for fast ones and falls back to the fewest allowed."""
 FILE_PREFIX = "transformed_examples"
 
 
@@ -80,7 +80,7 @@ def write_transformed_split(
     _ = (
         pipeline
         | f"Read[{name}]" >> beam.io.ReadFromTFRecord(f"{source_uri}/*", validate=False)
-        | f"Batch[{name}]" >> beam.BatchElements(MIN_BATCH, MAX_BATCH)
+        | f"Batch[{name}]" >> beam.BatchElements(BATCH_SIZE, BATCH_SIZE)
         | f"Transform[{name}]" >> beam.ParDo(ApplyGraph(graph_uri))
         | f"Write[{name}]" >> beam.io.WriteToTFRecord(f"{target_uri}/{FILE_PREFIX}")
     )
