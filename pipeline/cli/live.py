@@ -143,9 +143,13 @@ def render(view: RunView, now: float, spinner: Spinner) -> Table:
     table.add_column(justify="right", width=9, no_wrap=True)
     table.add_column(width=BAR_WIDTH)
     table.add_column(ratio=1, overflow="ellipsis", no_wrap=True)  # only the message is shortened
-    for name, stage in view.stages.items():
+    names = list(view.stages)
+    reached = max((n for n, name in enumerate(names) if view.stages[name].started), default=-1)
+    for position, (name, stage) in enumerate(view.stages.items()):
         if not stage.started:
-            table.add_row(" ", Text(name, "dim"), "", "", "")
+            # Passed over, which only a stage is that the settings leave out.
+            outcome = "off" if position < reached else ""
+            table.add_row(" ", Text(name, "dim"), Text(outcome, "dim"), "", "")
         elif stage.finished:
             style = "cyan" if stage.is_cached else "green"
             mark = "✓" if not stage.num_warnings else "!"

@@ -51,6 +51,12 @@ def test_a_cached_stage_says_so():
     assert "cached" in drawn(view)
 
 
+def test_a_stage_that_was_passed_over_is_off():
+    rows = drawn(view_of(Event(STARTED, "Trainer", 100.0))).splitlines()
+    assert [row.split() for row in rows if "Tuner" in row] == [["Tuner", "off"]]
+    assert [row.split() for row in rows if "Pusher" in row] == [["Pusher"]]
+
+
 def test_the_lookup_of_the_baseline_is_no_stage_to_a_person():
     view = view_of(
         Event(STARTED, "LastBlessedModel", 1.0), Event(FINISHED, "LastBlessedModel", 2.0)
