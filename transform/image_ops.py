@@ -162,12 +162,12 @@ def pixels_to_bytes(pixels: tf.Tensor) -> tf.Tensor:
     """Pack the pixels of one image into the form that a transformed `tf.Example` holds.
 
     Args:
-        pixels: uint8 (height, width, 3) of static shape.
+        pixels: uint8 (height, width, 3).
 
     Returns:
         string scalar of height * width * 3 bytes, row by row.
     """
-    num_bytes = pixels.shape.num_elements()
+    num_bytes = tf.size(pixels)
     # TensorFlow has no inverse of decode_raw; the content is the last field of a TensorProto.
     return tf.strings.substr(tf.io.serialize_tensor(pixels), -num_bytes, num_bytes)
 

@@ -77,9 +77,10 @@ def run_trial(trial: Trial) -> InfraReport:
     started = time.monotonic()
     try:
         runner.Start()
+        model: Any = tf.saved_model.load(str(trial.model_path))  # while the server starts
         runner.WaitUntilRunning(time.time() + trial.config.startup_timeout_seconds)
         load_seconds = time.monotonic() - started
-        return _ask(trial, runner, shlex.join(command), load_seconds)
+        return _ask(trial, model, runner, shlex.join(command), load_seconds)
     except TrialFailedError:
         raise
     except (error_types.InfraValidationError, PipelineError, OSError) as error:
@@ -92,8 +93,9 @@ def run_trial(trial: Trial) -> InfraReport:
         runner.Stop()
 
 
-def _ask(trial: Trial, runner: ProcessRunner, server: str, load_seconds: float) -> InfraReport:
-    model: Any = tf.saved_model.load(str(trial.model_path))
+def _ask(
+    trial: Trial, model: Any, runner: ProcessRunner, server: str, load_seconds: float
+) -> InfraReport:
     seconds: dict[str, list[float]] = {"grpc": [], "rest": []}
     largest = 0.0
     with ModelServerClient(
