@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import orjson
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.types import artifact_utils, standard_component_specs
 
@@ -160,5 +161,5 @@ def _check_splits(images_per_split: dict[str, int]) -> None:
 
 def _read_rows(folder: Path, name: str) -> Iterable[dict[str, Any]]:
     for path in sorted((folder / INDEX_FOLDER).glob(f"{name}-*")):
-        with path.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines)
+        with path.open("rb") as lines:
+            yield from (orjson.loads(line) for line in lines)

@@ -1,14 +1,13 @@
 """Image files to raw examples, as a Beam step."""
 
-import dataclasses
 import hashlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import orjson
 
 from components.example_gen.decoding import decode_upright
 from components.example_gen.listing import FileBatch, read_batch
@@ -110,10 +109,10 @@ class ReadImages(beam.DoFn):
             split.value, encode_example(file, data, probe, measures, sha256)
         )
         record = ImageRecord(file.source, file.label, split, sha256, measures.dhash)
-        yield beam.pvalue.TaggedOutput(INDEX_TAG, json.dumps(dataclasses.asdict(record)))
+        yield beam.pvalue.TaggedOutput(INDEX_TAG, orjson.dumps(record).decode())
 
 
 def _quarantine(file: ImageFile, data: bytes, error: InvalidImageError) -> Any:
     sha256 = hashlib.sha256(data).hexdigest() if data else ""
     row = QuarantinedFile(file.source, str(error), sha256, len(data))
-    return beam.pvalue.TaggedOutput(QUARANTINE_TAG, json.dumps(dataclasses.asdict(row)))
+    return beam.pvalue.TaggedOutput(QUARANTINE_TAG, orjson.dumps(row).decode())
