@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -137,3 +138,9 @@ runpy.run_module("tools.setup_environment", run_name="__main__")
     )
     home = (tmp_path / ".venv/pyvenv.cfg").read_text().splitlines()[0]
     assert home == f"home = {sys.base_prefix}/bin"
+
+
+def test_packages_have_bytecode_also_where_python_may_not_write_it():
+    # A program with windows that nothing here imports: only set-up can have compiled it.
+    (source,) = Path(sys.prefix).glob("lib/python3.11/site-packages/nltk/app/chartparser_app.py")
+    assert Path(importlib.util.cache_from_source(source)).exists()
