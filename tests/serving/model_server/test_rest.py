@@ -151,6 +151,11 @@ BROKEN = {
         b'{"instances": ' + b"[" * 400 + b"]" * 400 + b"}",
         "nested deeper than 254",
     ),
+    "half a surrogate pair": (
+        HALF,
+        b'{"signature_name": "\\ud800", "inputs": 1}',
+        "JSON Parse error: The surrogate pair in string is invalid.",
+    ),
     "not an object": (HALF, b"[1]", "JSON Value: [1] Is not object"),
     "no key": (HALF, b"{}", "Missing 'inputs' or 'instances' key"),
     "both keys": (HALF, b'{"inputs": 1, "instances": [1]}', "expecting only one of"),
