@@ -301,14 +301,6 @@ def test_dtypes_without_a_json_form_are_refused(server):
     assert (status, reply["error"]) == (501, "Conversion of JSON Value: 1 to type: half")
 
 
-def test_verbs_not_built_yet_say_so(server):
-    status, reply = server.post("/v1/models/half:classify", {"examples": [{}]})
-    assert (status, reply["error"]) == (
-        501,
-        ":classify is not served by this server yet. Use Predict.",
-    )
-
-
 def test_a_call_that_takes_too_long_gets_504(server, gate):
     body = {"signature_name": "hold", "inputs": [str(gate.path)]}
     assert server.post("/v1/models/drained:predict", body)[0] == 504
