@@ -21,8 +21,9 @@ from serving.model_server.grpc_services import (
     make_generic_handler,
     register_descriptors,
 )
+from serving.model_server.inferrer import Inferrer
 from serving.model_server.manager import Manager
-from serving.model_server.predict import Predictor, model_metadata, read_selector, unimplemented
+from serving.model_server.predict import Predictor, model_metadata, read_selector
 
 logger = logging.getLogger("loupe.model_server")
 
@@ -38,6 +39,7 @@ class GrpcServer:
     ) -> None:
         self._flags = flags
         self._predictor = predictor
+        self._inferrer = Inferrer(predictor.registry, predictor.runner)
         self._manager = manager
         self._deployment = deployment
         self._health = health.aio.HealthServicer()
@@ -99,9 +101,9 @@ class GrpcServer:
         return {
             "Predict": self._predictor.predict,
             "GetModelMetadata": self._get_model_metadata,
-            "Classify": _make_unimplemented("Classify"),
-            "Regress": _make_unimplemented("Regress"),
-            "MultiInference": _make_unimplemented("MultiInference"),
+            "Classify": self._inferrer.classify,
+            "Regress": self._inferrer.regress,
+            "MultiInference": self._inferrer.multi_inference,
         }
 
     async def _get_model_metadata(self, request: Any) -> Any:
@@ -126,14 +128,6 @@ class GrpcServer:
         configs = models_from_proto(request.config)
         await asyncio.get_running_loop().run_in_executor(None, self._deployment.reload, configs)
         return model_management_pb2.ReloadConfigResponse()
-
-
-def _make_unimplemented(method: str) -> Handler:
-    async def refuse(request: Any) -> Any:
-        del request
-        raise unimplemented(method)
-
-    return refuse
 
 
 def _channel_options(flags: ServerFlags) -> list[tuple[str, int | str]]:

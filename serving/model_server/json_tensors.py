@@ -167,7 +167,21 @@ def _decode_base64(value: dict[str, Any], spec: TensorSpec) -> bytes:
         raise InvalidArgumentError(
             f"JSON Value: {debug_text(value)} not formatted correctly for base64 data"
         )
-    text = value[B64_KEY]
+    return decode_base64(value[B64_KEY])
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode the text of a `{"b64": ..}`.
+
+    Args:
+        text: base64; line breaks are taken, and padding may be missing.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        InvalidArgumentError: the text is not base64.
+    """
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -10,6 +10,7 @@ import orjson
 from serving.model_server.errors import InvalidArgumentError
 
 _MAX_DEBUG_CHARACTERS: Final = 256
+_SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _LEADING_SPACE: Final = re.compile(r"[ \t\n\r]*")
 # What rapidjson, TF Serving's parser, says where Python's says the key.
 _PARSE_ERRORS: Final = {
@@ -56,10 +57,17 @@ def _parse_leniently(body: bytes) -> Any:
         ) from error
     start = _LEADING_SPACE.match(text)
     try:
-        return json.JSONDecoder().raw_decode(text, start.end() if start else 0)[0]
+        value = json.JSONDecoder().raw_decode(text, start.end() if start else 0)[0]
+        if _SURROGATE_ESCAPE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except json.JSONDecodeError as error:
         reason = next((v for k, v in _PARSE_ERRORS.items() if error.msg.startswith(k)), error.msg)
         raise InvalidArgumentError(f"JSON Parse error: {reason} at offset: {error.pos}") from error
+    except UnicodeEncodeError as error:  # half a pair is no text: no message could carry it
+        raise InvalidArgumentError(
+            "JSON Parse error: The surrogate pair in string is invalid."
+        ) from error
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits; 5,000 brackets
         raise InvalidArgumentError(f"JSON Parse error: Invalid value. ({error})") from error
 

@@ -189,7 +189,8 @@ class _SignatureBuilder:
             refusal = _make_refusal(Code.UNIMPLEMENTED, message)
             return Signature(name, definition.method_name, {}, {}, refusal)
         inputs, outputs = self._specs(definition.inputs), self._specs(definition.outputs)
-        return Signature(name, definition.method_name, inputs, outputs, run)
+        checks = self._check_method_names
+        return Signature(name, definition.method_name, inputs, outputs, run, checks)
 
     def _specs(self, tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
         return {alias: self._spec(alias, tensors[alias]) for alias in sorted(tensors)}

@@ -6,7 +6,7 @@ from typing import Any
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from serving.model_server import json_predict
-from serving.model_server.errors import Code, InvalidArgumentError, ServingError
+from serving.model_server.errors import InvalidArgumentError
 from serving.model_server.registry import ModelSelector, Registry
 from serving.model_server.runner import Runner
 from serving.model_server.servable import DEFAULT_SIGNATURE, Signature
@@ -141,17 +141,3 @@ def model_metadata(registry: Registry, selector: ModelSelector, fields: list[str
         response.model_spec.version.value = servable.version
     response.metadata[METADATA_FIELD].Pack(signatures)
     return response
-
-
-def unimplemented(what: str) -> ServingError:
-    """Make the error of a call that TF Serving has and this server does not have yet.
-
-    Args:
-        what: the call.
-
-    Returns:
-        The error, to be raised.
-    """
-    return ServingError(
-        Code.UNIMPLEMENTED, f"{what} is not served by this server yet. Use Predict."
-    )

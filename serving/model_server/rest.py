@@ -17,8 +17,9 @@ from serving.model_server.errors import (
     PayloadTooLargeError,
     ServingError,
 )
+from serving.model_server.inferrer import Inferrer
 from serving.model_server.manager import Manager
-from serving.model_server.predict import METADATA_FIELD, Predictor, model_metadata, unimplemented
+from serving.model_server.predict import METADATA_FIELD, Predictor, model_metadata
 from serving.model_server.registry import ModelSelector
 
 _VERSION: Final = r"(?:(?:/versions/(?P<version>[0-9]+))|(?:/labels/(?P<label>[^/:]+)))?"
@@ -84,6 +85,7 @@ class RestApp:
         is_ready: Callable[[], bool],
     ) -> None:
         self._predictor = predictor
+        self._inferrer = Inferrer(predictor.registry, predictor.runner)
         self._manager = manager
         self._options = options
         self._is_ready = is_ready
@@ -134,8 +136,10 @@ class RestApp:
         verb = match["verb"]
         if verb == "predict":
             return Reply(200, await self._predictor.predict_json(selector, body))
-        if verb in {"classify", "regress"}:
-            raise unimplemented(f":{verb}")
+        if verb == "classify":
+            return Reply(200, await self._inferrer.classify_json(selector, body))
+        if verb == "regress":
+            return Reply(200, await self._inferrer.regress_json(selector, body))
         raise malformed  # TF Serving matches :PREDICT, and then compares in lower case
 
     def _respond_to_probe(self, target: str) -> Reply:

@@ -48,6 +48,8 @@ class Signature:
         inputs: inputs by alias, sorted by alias.
         outputs: outputs by alias, sorted by alias.
         run_function: calls the session.
+        checks_method_name: whether Classify and Regress look at `method_name`; else the names of
+            inputs and outputs decide.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Signature:
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     run_function: RunFunction
+    checks_method_name: bool = False
 
     def check_input_names(self, given: Sequence[str]) -> None:
         """Check that a request feeds this signature's inputs, all of them and no others.

@@ -10,6 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
 from serving.model_server.errors import Code, InvalidArgumentError, ServingError
+from serving.model_server.inference import PLANS
 from serving.model_server.servable import Servable
 from serving.model_server.tensor_proto import read_tensor
 
@@ -61,9 +62,18 @@ def _replay(servable: Servable, record: bytes, iterations: int) -> None:
     except DecodeError as error:
         raise InvalidArgumentError(f"Failed to parse warmup record: {error}") from error
     kind = log.WhichOneof("log_type")
-    if kind != "predict_log":
+    if kind == "predict_log":
+        _replay_prediction(servable, log.predict_log.request, iterations)
+    elif kind in PLANS:
+        inference = PLANS[kind](servable, getattr(log, kind).request)
+        outputs = inference.signature.choose_outputs(inference.output_filter)
+        for _ in range(iterations):
+            inference.make_response(inference.signature.run(inference.inputs, outputs, 0))
+    else:
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
-    request = log.predict_log.request
+
+
+def _replay_prediction(servable: Servable, request: Any, iterations: int) -> None:
     signature = servable.signature(request.model_spec.signature_name)
     signature.check_input_names(list(request.inputs))
     inputs = {

@@ -201,6 +201,103 @@ def legacy_folder(tmp_path_factory) -> Path:
     return folder
 
 
+def _heads(serialized):
+    """Signature name -> method, tensor of each input, tensor of each output."""
+    features = {
+        "x": tf.io.FixedLenFeature([], tf.float32, 0.0),
+        "n": tf.io.FixedLenFeature([], tf.int64, 0),
+        "name": tf.io.FixedLenFeature([], tf.string, ""),
+    }
+    parsed = tf.io.parse_example(serialized, features)
+    x, n, name = parsed["x"], parsed["n"], parsed["name"]
+    classes = tf.stack([name, tf.fill(tf.shape(name), "other")], axis=1)
+    scores = tf.stack([x, 1.0 - x], axis=1)
+    value = x + tf.cast(n, tf.float32)
+    column = tf.expand_dims(value, 1)
+    inputs = {"inputs": serialized}
+    numbers = tf.compat.v1.placeholder(tf.float32, [None])
+    check = tf.debugging.assert_less(x, 100.0, message="x must be less than 100")
+    with tf.control_dependencies([check]):
+        checked = tf.identity(value)
+    return {
+        "serving_default": ("classify", inputs, {"classes": classes, "scores": scores}),
+        "scores": ("classify", inputs, {"scores": scores}),
+        "classes": ("classify", inputs, {"classes": classes}),
+        "binary_classes": ("classify", inputs, {"classes": tf.fill([2, 1], b"\xff")}),
+        "regress": ("regress", inputs, {"outputs": checked}),
+        "column": ("regress", inputs, {"outputs": column}),
+        "predict": ("predict", inputs, {"x": x}),
+        "two_inputs": ("classify", inputs | {"y": numbers}, {"scores": scores}),
+        "other_input": ("classify", {"examples": serialized}, {"scores": scores}),
+        "of_numbers": ("classify", {"inputs": numbers}, {"scores": tf.expand_dims(numbers, 1)}),
+        "three_outputs": (
+            "classify",
+            inputs,
+            {"classes": classes, "scores": scores, "value": value},
+        ),
+        "other_outputs": ("classify", inputs, {"labels": classes}),
+        "flat_scores": ("classify", inputs, {"scores": x}),
+        "flat_classes": ("classify", inputs, {"classes": name}),
+        "double_scores": ("classify", inputs, {"scores": tf.cast(scores, tf.float64)}),
+        "integer_classes": ("classify", inputs, {"classes": tf.expand_dims(n, 1)}),
+        "one_score": ("classify", inputs, {"scores": scores[:1]}),
+        "uneven": ("classify", inputs, {"classes": classes, "scores": column}),
+        "regress_other_input": ("regress", {"examples": serialized}, {"outputs": value}),
+        "regress_two_outputs": ("regress", inputs, {"outputs": value, "x": x}),
+        "regress_other_output": ("regress", inputs, {"value": value}),
+        "regress_wide": ("regress", inputs, {"outputs": scores}),
+        "regress_one": ("regress", inputs, {"outputs": value[:1]}),
+        "regress_double": ("regress", inputs, {"outputs": tf.cast(value, tf.float64)}),
+    }
+
+
+@pytest.fixture(scope="session")
+def heads_folder(tmp_path_factory) -> Path:
+    """Signatures that take examples, through one tensor, as estimators exported them."""
+    folder = tmp_path_factory.mktemp("heads") / "3"
+    api = tf.compat.v1.saved_model
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        signatures = {
+            name: api.build_signature_def(
+                {alias: api.build_tensor_info(tensor) for alias, tensor in inputs.items()},
+                {alias: api.build_tensor_info(tensor) for alias, tensor in outputs.items()},
+                f"tensorflow/serving/{method}",
+            )
+            for name, (method, inputs, outputs) in _heads(
+                tf.compat.v1.placeholder(tf.string, [None])
+            ).items()
+        }
+        builder = api.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+    return folder
+
+
+class ModernHeads(tf.Module):
+    """What TensorFlow 2 exports: an input tensor for each signature, and no method names."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def classify(self, inputs):
+        x = self._parse(inputs)
+        return {"scores": tf.stack([x, 1.0 - x], axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(self, inputs):
+        return {"outputs": 2.0 * self._parse(inputs)}
+
+    def _parse(self, inputs):
+        return tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]
+
+
+@pytest.fixture(scope="session")
+def modern_heads_folder(tmp_path_factory) -> Path:
+    module = ModernHeads()
+    folder = tmp_path_factory.mktemp("modern_heads") / "1"
+    signatures = {"classify": module.classify, "regress": module.regress}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    return folder
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -301,9 +398,16 @@ class SharedServer(ServerProcess):
 
 @pytest.fixture(scope="session")
 def server(
-    tmp_path_factory, launch, push, zoo_folder, legacy_folder, affine_folders
+    tmp_path_factory,
+    launch,
+    push,
+    zoo_folder,
+    legacy_folder,
+    heads_folder,
+    modern_heads_folder,
+    affine_folders,
 ) -> SharedServer:
-    """Several models in one process: half, zoo, legacy, labelled, and folders to change."""
+    """Several models in one process: half, zoo, heads, labelled, .. and folders to change."""
     models = tmp_path_factory.mktemp("models")
     shutil.copytree(affine_folders[2], models / "half" / "00000123")
     for name in ("swapped", "drained", "broken", "invalid", "removed", "witness", "reloaded"):
@@ -319,6 +423,8 @@ def server(
     entries += [
         _config_entry("zoo", zoo_folder.parent),
         _config_entry("legacy", legacy_folder.parent),
+        _config_entry("heads", heads_folder.parent),
+        _config_entry("modern_heads", modern_heads_folder.parent),
         _config_entry(
             "labelled",
             models / "labelled",

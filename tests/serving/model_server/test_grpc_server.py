@@ -10,15 +10,12 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (
-    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    inference_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
-    regression_pb2,
 )
 
 Code = grpc.StatusCode
@@ -242,21 +239,6 @@ def test_messages_are_cut_at_1024_characters(prediction):
     with pytest.raises(grpc.RpcError) as caught:
         prediction.Predict(make_request("n" * 3000, x=floats(1)))
     assert len(caught.value.details()) == 1024
-
-
-@pytest.mark.parametrize(
-    ("method", "request_class"),
-    [
-        ("Classify", classification_pb2.ClassificationRequest),
-        ("Regress", regression_pb2.RegressionRequest),
-        ("MultiInference", inference_pb2.MultiInferenceRequest),
-    ],
-)
-def test_calls_not_built_yet_say_so(prediction, method, request_class):
-    with pytest.raises(grpc.RpcError) as caught:
-        getattr(prediction, method)(request_class())
-    assert caught.value.code() is Code.UNIMPLEMENTED
-    assert caught.value.details() == f"{method} is not served by this server yet. Use Predict."
 
 
 def metadata_request(*fields, model="half"):

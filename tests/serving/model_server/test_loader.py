@@ -31,7 +31,7 @@ def folder(tmp_path, affine_folders):
 
 @pytest.fixture
 def write_warmup(folder):
-    def write(*logs):
+    def write(*logs, folder=folder):
         extra = folder / ASSETS_EXTRA_FOLDER
         extra.mkdir(exist_ok=True)
         with tf.io.TFRecordWriter(str(extra / WARMUP_FILENAME)) as writer:
@@ -138,6 +138,65 @@ def test_a_warmup_that_fails_fails_the_load(write_warmup, logs, code, message):
         load(write_warmup(*logs))
     assert caught.value.code is code
     assert message in caught.value.message
+
+
+@pytest.fixture
+def own_heads_folder(heads_folder, tmp_path):
+    return shutil.copytree(heads_folder, tmp_path / "heads")
+
+
+def example_logs(x=1.0, signature="regress"):
+    """A record of each call that takes examples."""
+    logs = {name: prediction_log_pb2.PredictionLog() for name in ("classify", "regress", "multi")}
+    requests = {
+        "classify": logs["classify"].classify_log.request,
+        "regress": logs["regress"].regress_log.request,
+        "multi": logs["multi"].multi_inference_log.request,
+    }
+    for request in requests.values():
+        example = request.input.example_list.examples.add()
+        example.features.feature["x"].float_list.value.append(x)
+    requests["regress"].model_spec.signature_name = signature
+    task = requests["multi"].tasks.add(method_name="tensorflow/serving/regress")
+    task.model_spec.name = "m"
+    task.model_spec.signature_name = signature
+    return logs
+
+
+def test_recorded_calls_with_examples_are_replayed(write_warmup, own_heads_folder):
+    load(write_warmup(*example_logs().values(), folder=own_heads_folder)).close()
+
+
+@pytest.mark.parametrize("kind", ["classify", "regress", "multi"])
+def test_a_recorded_call_without_examples_fails_the_load(write_warmup, own_heads_folder, kind):
+    log = example_logs()[kind]
+    getattr(log, log.WhichOneof("log_type")).request.ClearField("input")
+    with pytest.raises(InvalidArgumentError, match=r"Input is empty\."):
+        load(write_warmup(log, folder=own_heads_folder))
+
+
+@pytest.mark.parametrize("kind", ["regress", "multi"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"x": 100.0}, "x must be less than 100"),
+        ({"signature": "regress_wide"}, "Expected output Tensor shape to be either"),
+        ({"signature": "absent"}, "absent"),
+    ],
+)
+def test_a_recorded_call_that_fails_fails_the_load(
+    write_warmup, own_heads_folder, kind, wrong, message
+):
+    with pytest.raises(ServingError, match=message) as caught:
+        load(write_warmup(example_logs(**wrong)[kind], folder=own_heads_folder))
+    assert caught.value.code is Code.INVALID_ARGUMENT
+
+
+def test_a_recorded_multi_inference_without_tasks_fails_the_load(write_warmup, own_heads_folder):
+    log = example_logs()["multi"]
+    log.multi_inference_log.request.ClearField("tasks")
+    with pytest.raises(InvalidArgumentError, match=r"has no tasks\. Give it at least one\."):
+        load(write_warmup(log, folder=own_heads_folder))
 
 
 def test_a_damaged_warmup_file_fails_the_load(write_warmup):

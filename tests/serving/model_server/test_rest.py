@@ -151,6 +151,11 @@ BROKEN = {
         b'{"instances": ' + b"[" * 400 + b"]" * 400 + b"}",
         "nested deeper than 254",
     ),
+    "half a surrogate pair": (
+        HALF,
+        b'{"signature_name": "\\ud800", "inputs": 1}',
+        "JSON Parse error: The surrogate pair in string is invalid.",
+    ),
     "not an object": (HALF, b"[1]", "JSON Value: [1] Is not object"),
     "no key": (HALF, b"{}", "Missing 'inputs' or 'instances' key"),
     "both keys": (HALF, b'{"inputs": 1, "instances": [1]}', "expecting only one of"),
@@ -294,14 +299,6 @@ def test_dtypes_without_a_json_form_are_refused(server):
     assert (status, reply["error"]) == (400, "Failed to write JSON value for tensor type: float16")
     status, reply = server.post(ZOO, zoo("from_half_precision", inputs=[1]))
     assert (status, reply["error"]) == (501, "Conversion of JSON Value: 1 to type: half")
-
-
-def test_verbs_not_built_yet_say_so(server):
-    status, reply = server.post("/v1/models/half:classify", {"examples": [{}]})
-    assert (status, reply["error"]) == (
-        501,
-        ":classify is not served by this server yet. Use Predict.",
-    )
 
 
 def test_a_call_that_takes_too_long_gets_504(server, gate):
