@@ -15,6 +15,7 @@ from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenE
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.example_gen.listing import write_listing
+from components.example_gen.progress import report_progress
 from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, ReadImages
 from components.example_gen.report import (
     IngestReport,
@@ -49,7 +50,7 @@ class Executor(BaseExampleGenExecutor):
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802, D102
         # The base asks for it only in its own GenerateExamplesByBeam.
-        return beam.ParDo(ReadImages(DataConfig(), Path(), {}, 0))
+        return beam.ParDo(ReadImages(DataConfig(), Path(), {}, Path()))
 
     def GenerateExamplesByBeam(  # noqa: N802
         self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
@@ -71,7 +72,7 @@ class Executor(BaseExampleGenExecutor):
         listing = Path(exec_properties[LISTING_KEY])
         batches = write_listing(listing, files, batch_size=FILES_PER_BATCH)
         tags = [*Split, QUARANTINE_TAG, INDEX_TAG]
-        read_images = ReadImages(config, listing, present_splits(files), len(files))
+        read_images = ReadImages(config, listing, present_splits(files), _progress_file(listing))
         outputs = (
             pipeline
             | "FileBatches" >> beam.Create(batches, reshuffle=True)
@@ -102,7 +103,10 @@ class Executor(BaseExampleGenExecutor):
         )
         folder = Path(artifact.uri)
         listing = folder / INDEX_FOLDER / LISTING_KEY
-        with self._make_beam_pipeline() as pipeline:
+        with (
+            report_progress(_progress_file(listing), listing),
+            self._make_beam_pipeline() as pipeline,
+        ):
             collections_by_name = self.GenerateExamplesByBeam(
                 pipeline, {**exec_properties, LISTING_KEY: str(listing)}
             )
@@ -117,6 +121,10 @@ class Executor(BaseExampleGenExecutor):
         listing.unlink()
         artifact.split_names = artifact_utils.encode_split_names(list(Split))
         _finish(folder, config, exec_properties)
+
+
+def _progress_file(listing: Path) -> Path:
+    return listing.with_name("progress")
 
 
 def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Image files to raw examples, as a Beam step."""
 
 import hashlib
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import orjson
 
 from components.example_gen.decoding import decode_upright
 from components.example_gen.listing import FileBatch, read_batch
+from components.example_gen.progress import add_done
 from components.example_gen.report import QuarantinedFile
 from configs.errors import InvalidImageError
 from configs.types import DataConfig
@@ -21,8 +21,6 @@ from data.quality import QualityMeasures, measure_quality
 from data.sources import ImageFile
 from data.splits import split_for
 from schema.features import Split
-
-logger = logging.getLogger("loupe.example_gen")
 
 FILES_IN_MEMORY = 32
 """Files that are read and decoded together, of which each may be large."""
@@ -37,7 +35,7 @@ class ReadImages(beam.DoFn):
         config: the data settings.
         listing: file that lists the image files.
         present_splits: sides that each span names itself.
-        num_files: files of the whole data set, for progress.
+        progress: file that tells how many were read.
     """
 
     def __init__(
@@ -45,14 +43,13 @@ class ReadImages(beam.DoFn):
         config: DataConfig,
         listing: Path,
         present_splits: dict[int, frozenset[Split]],
-        num_files: int,
+        progress: Path,
     ) -> None:
         super().__init__()
         self._config = config
         self._listing = listing
         self._present_splits = present_splits
-        self._num_files = num_files
-        self._num_done = 0
+        self._progress = progress
 
     def process(self, element: FileBatch) -> Iterator[Any]:
         """Read one batch of files.
@@ -67,15 +64,7 @@ class ReadImages(beam.DoFn):
         files = read_batch(self._listing, element)
         for start in range(0, len(files), FILES_IN_MEMORY):
             yield from self._read(files[start : start + FILES_IN_MEMORY])
-        self._num_done += element.count
-        logger.info(
-            "read %d of %d files",
-            self._num_done,
-            self._num_files,
-            extra={
-                "progress": {"done": self._num_done, "total": self._num_files, "unit": "images"}
-            },
-        )
+        add_done(self._progress, element.count)
 
     def _read(self, files: Sequence[ImageFile]) -> Iterator[Any]:
         loaded: list[tuple[ImageFile, bytes, ImageProbe]] = []
