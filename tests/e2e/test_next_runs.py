@@ -161,11 +161,14 @@ def test_a_new_span_is_new_data_and_a_new_class_stops_at_the_frozen_schema(
     (schema,) = sorted((first_run.workspace / "artifacts/SchemaGen/schema").glob("*/schema.pbtxt"))[
         :1
     ]
-    run = loupe_run(
-        first_run.workspace, "--data", str(spans), "--set", f"validation.schema_file={schema}"
-    )
+    # Read by processes, as large data is; nothing of the outcome depends on that.
+    options = ("--set", f"validation.schema_file={schema}")
+    options += ("--set", "beam.running_mode=multi_processing", "--set", "beam.num_workers=2")
+    run = loupe_run(first_run.workspace, "--data", str(spans), *options)
     assert run.exit_code == 4
     assert run.summary["failed_stage"] == "ExampleValidator"
+    events = (first_run.workspace / "runs/latest/events.jsonl").read_text()
+    assert '"unit": "images"' in events
     assert not run.stage("ExampleGen")["cached"]
     assert run.summary["data"]["spans"] == [1, 2]
     assert "novelty" in run.summary["error"]
