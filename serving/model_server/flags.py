@@ -64,6 +64,9 @@ class ServerFlags:
     remove_unused_fields_from_bundle_metagraph: bool = _flag(
         True, "either value: only the signatures of a loaded graph are kept"
     )
+    monitoring_config_file: str = _flag(
+        "", "text MonitoringConfig: Prometheus metrics on the REST port"
+    )
     version: bool = _flag(False, "print versions and exit")
     # Flags of this server only.
     grace_period_seconds: float = _flag(10.0, "after SIGTERM, time for requests in flight")
@@ -73,9 +76,6 @@ class ServerFlags:
     batching_parameters_file: str = _flag("", "text BatchingParameters", refused=_NO_BATCHING)
     enable_per_model_batching_parameters: bool = _flag(
         False, "read batching_params.pbtxt of each version", refused=_NO_BATCHING
-    )
-    monitoring_config_file: str = _flag(
-        "", "text MonitoringConfig", refused="metrics are not exported yet"
     )
     ssl_config_file: str = _flag("", "text SSLConfig", refused="gRPC has no TLS yet")
     use_alts_credentials: bool = _flag(False, "ALTS", refused="ALTS exists on Google Cloud only")

@@ -22,24 +22,34 @@ from serving.model_server.grpc_services import (
     register_descriptors,
 )
 from serving.model_server.manager import Manager
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.predict import Predictor, model_metadata, read_selector, unimplemented
 
 logger = logging.getLogger("loupe.model_server")
 
 _INT32_MAX: Final = 2**31 - 1
 _HEALTH_NAMES: Final = ("", "ModelService", "PredictionService")
+_COUNTED_METHODS: Final = ("Predict", "Classify", "Regress")
+"""Those that TF Serving counts."""
 
 
 class GrpcServer:
     """PredictionService, ModelService, reflection and, by flag, health."""
 
     def __init__(
-        self, flags: ServerFlags, predictor: Predictor, manager: Manager, deployment: Deployment
+        self,
+        flags: ServerFlags,
+        predictor: Predictor,
+        manager: Manager,
+        deployment: Deployment,
+        *,
+        metrics: ServerMetrics | None = None,
     ) -> None:
         self._flags = flags
         self._predictor = predictor
         self._manager = manager
         self._deployment = deployment
+        self._metrics = metrics
         self._health = health.aio.HealthServicer()
         self._server: Any = grpc.aio.server(options=_channel_options(flags))
 
@@ -51,7 +61,7 @@ class GrpcServer:
         """
         register_descriptors()
         self._server.add_generic_rpc_handlers((
-            make_generic_handler(PREDICTION_SERVICE, self._prediction_handlers()),
+            make_generic_handler(PREDICTION_SERVICE, self._counted(self._prediction_handlers())),
             make_generic_handler(
                 MODEL_SERVICE,
                 {
@@ -103,6 +113,12 @@ class GrpcServer:
             "Regress": _make_unimplemented("Regress"),
             "MultiInference": _make_unimplemented("MultiInference"),
         }
+
+    def _counted(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
+        if self._metrics is None:
+            return handlers
+        watched = {name: self._metrics.watch_rpc(name, handlers[name]) for name in _COUNTED_METHODS}
+        return handlers | watched
 
     async def _get_model_metadata(self, request: Any) -> Any:
         selector = read_selector(request)

@@ -1,5 +1,6 @@
 """The REST API, as a bare ASGI application: paths, bodies, headers; the work is done elsewhere."""
 
+import contextlib
 import dataclasses
 import re
 import urllib.parse
@@ -18,6 +19,7 @@ from serving.model_server.errors import (
     ServingError,
 )
 from serving.model_server.manager import Manager
+from serving.model_server.metrics import CONTENT_TYPE, ServerMetrics
 from serving.model_server.predict import METADATA_FIELD, Predictor, model_metadata, unimplemented
 from serving.model_server.registry import ModelSelector
 
@@ -29,6 +31,7 @@ _GET_PATH: Final = re.compile(
     rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<verb>metadata))?", re.IGNORECASE
 )
 """Source: tensorflow_serving/model_servers/http_rest_api_util.cc."""
+_VERBS: Final = ("classify", "regress", "predict")
 _INT64_LIMIT: Final = 2**63
 _JSON: Final = b"application/json"
 _CORS_HEADERS: Final = [
@@ -67,10 +70,12 @@ class RestOptions:
     Attributes:
         max_body_bytes: largest body, also after gunzip.
         enable_cors: add CORS headers.
+        metrics_path: where metrics are exported; empty for nowhere.
     """
 
     max_body_bytes: int
     enable_cors: bool
+    metrics_path: str = ""
 
 
 class RestApp:
@@ -82,8 +87,11 @@ class RestApp:
         manager: Manager,
         options: RestOptions,
         is_ready: Callable[[], bool],
+        *,
+        metrics: ServerMetrics | None = None,
     ) -> None:
         self._predictor = predictor
+        self._metrics = metrics
         self._manager = manager
         self._options = options
         self._is_ready = is_ready
@@ -132,13 +140,21 @@ class RestApp:
         if method == "GET":
             return self._describe(selector, match["verb"])
         verb = match["verb"]
-        if verb == "predict":
-            return Reply(200, await self._predictor.predict_json(selector, body))
-        if verb in {"classify", "regress"}:
+        if verb not in _VERBS:
+            raise malformed  # TF Serving matches :PREDICT, and then compares in lower case
+        with self._counted(selector.name, verb):
+            if verb == "predict":
+                return Reply(200, await self._predictor.predict_json(selector, body))
             raise unimplemented(f":{verb}")
-        raise malformed  # TF Serving matches :PREDICT, and then compares in lower case
+
+    def _counted(self, model_name: str, verb: str) -> contextlib.AbstractContextManager[None]:
+        if self._metrics is None:
+            return contextlib.nullcontext()
+        return self._metrics.request(model_name, verb, "REST")
 
     def _respond_to_probe(self, target: str) -> Reply:
+        if self._metrics and target.partition("?")[0] == self._options.metrics_path:
+            return Reply(200, self._metrics.render(), CONTENT_TYPE)
         # TF Serving has neither; Kubernetes needs both.
         if target == "/healthz":
             return Reply(200, b'{"status": "ok"}')

@@ -16,7 +16,9 @@ from pathlib import Path
 import grpc
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
+from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
 from serving.model_server.client import ModelServerClient
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[3]
@@ -339,3 +341,27 @@ def server(
     with running.client() as client:
         client.wait_until_available("half", START_SECONDS, running.is_alive)
     return SharedServer(**vars(running), models=models)
+
+
+@pytest.fixture(scope="session")
+def monitored(tmp_path_factory, launch, affine_folders) -> ServerProcess:
+    """One model with a warm-up request, metrics at a path of their own, one thread for gRPC."""
+    folder = tmp_path_factory.mktemp("monitored")
+    version = shutil.copytree(affine_folders[2], folder / "half" / "1")
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.name = "half"
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
+    (version / ASSETS_EXTRA_FOLDER).mkdir()
+    with tf.io.TFRecordWriter(str(version / ASSETS_EXTRA_FOLDER / WARMUP_FILENAME)) as writer:
+        writer.write(log.SerializeToString())
+    config_file = folder / "monitoring.config"
+    config_file.write_text('prometheus_config { enable: true, path: "/metrics/here" }')
+    running = launch(
+        "--model_name=half",
+        f"--model_base_path={folder / 'half'}",
+        f"--monitoring_config_file={config_file}",
+        "--grpc_max_threads=1",
+    )
+    with running.client() as client:
+        client.wait_until_available("half", START_SECONDS, running.is_alive)
+    return running
