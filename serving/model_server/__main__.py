@@ -61,9 +61,11 @@ def _serve(flags: ServerFlags) -> None:
     from serving.model_server.config import models_from_flags
     from serving.model_server.monitoring import read_metrics_path
     from serving.model_server.ports import check_ports_are_free
+    from serving.model_server.tls import read_credentials
 
     configs = models_from_flags(flags)
     metrics_path = read_metrics_path(flags)
+    credentials = read_credentials(flags)
     check_ports_are_free(flags)
 
     import asyncio
@@ -75,7 +77,9 @@ def _serve(flags: ServerFlags) -> None:
     default_threads = _THREADS_PER_CPU * len(os.sched_getaffinity(0))
 
     async def serve() -> None:
-        server = ModelServer(flags, configs, default_threads, metrics_path=metrics_path)
+        server = ModelServer(
+            flags, configs, default_threads, metrics_path=metrics_path, credentials=credentials
+        )
         await server.serve()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -67,6 +67,7 @@ class ServerFlags:
     monitoring_config_file: str = _flag(
         "", "text MonitoringConfig: Prometheus metrics on the REST port"
     )
+    ssl_config_file: str = _flag("", "text SSLConfig: gRPC over TLS")
     version: bool = _flag(False, "print versions and exit")
     # Flags of this server only.
     grace_period_seconds: float = _flag(10.0, "after SIGTERM, time for requests in flight")
@@ -77,7 +78,6 @@ class ServerFlags:
     enable_per_model_batching_parameters: bool = _flag(
         False, "read batching_params.pbtxt of each version", refused=_NO_BATCHING
     )
-    ssl_config_file: str = _flag("", "text SSLConfig", refused="gRPC has no TLS yet")
     use_alts_credentials: bool = _flag(False, "ALTS", refused="ALTS exists on Google Cloud only")
     enable_profiler: bool = _flag(False, "ProfilerService", refused="there is no profiler service")
     prefer_tflite_model: bool = _flag(False, "serve model.tflite", refused=_NO_TFLITE)

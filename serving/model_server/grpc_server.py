@@ -44,12 +44,14 @@ class GrpcServer:
         deployment: Deployment,
         *,
         metrics: ServerMetrics | None = None,
+        credentials: Any = None,
     ) -> None:
         self._flags = flags
         self._predictor = predictor
         self._manager = manager
         self._deployment = deployment
         self._metrics = metrics
+        self._credentials = credentials
         self._health = health.aio.HealthServicer()
         self._server: Any = grpc.aio.server(options=_channel_options(flags))
 
@@ -94,7 +96,10 @@ class GrpcServer:
 
     def _bind(self, address: str, flag: str) -> None:
         try:
-            self._server.add_insecure_port(address)
+            if self._credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, self._credentials)
         except RuntimeError as error:
             raise ConfigError(
                 f"{flag} cannot be opened: {error}. Stop what uses it, or choose another."

@@ -35,6 +35,7 @@ class ModelServer:
         default_threads: int,
         *,
         metrics_path: str = "",
+        credentials: Any = None,
     ) -> None:
         tf.get_logger().setLevel(logging.ERROR)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -46,6 +47,7 @@ class ModelServer:
         self._configs = configs
         self._registry = Registry()
         self._metrics_path = metrics_path
+        self._credentials = credentials
         self._metrics = ServerMetrics(self._is_configured) if metrics_path else None
         options = load_options(flags)
         if self._metrics:
@@ -97,7 +99,12 @@ class ModelServer:
             self._registry, self._grpc_runner, self._flags.enable_serialization_as_tensor_content
         )
         grpc_server = GrpcServer(
-            self._flags, grpc_predictor, self._manager, self._deployment, metrics=self._metrics
+            self._flags,
+            grpc_predictor,
+            self._manager,
+            self._deployment,
+            metrics=self._metrics,
+            credentials=self._credentials,
         )
         rest_server = self._make_rest_server()
         await grpc_server.start()
