@@ -72,6 +72,9 @@ class ServerFlags:
     # Flags of this server only.
     grace_period_seconds: float = _flag(10.0, "after SIGTERM, time for requests in flight")
     rest_api_max_body_bytes: int = _flag(256 * 2**20, "largest REST body, after gunzip")
+    max_image_pixels: int = _flag(
+        50_000_000, "most pixels of an encoded image among the inputs, all frames; 0 is no limit"
+    )
     # Flags that cannot be honoured; refusing them is honest, ignoring them is not.
     enable_batching: bool = _flag(False, "batch requests", refused=_NO_BATCHING)
     batching_parameters_file: str = _flag("", "text BatchingParameters", refused=_NO_BATCHING)
@@ -107,6 +110,10 @@ class ServerFlags:
                 f"--grace_period_seconds is {self.grace_period_seconds}, "
                 f"--rest_api_max_body_bytes is {self.rest_api_max_body_bytes}; "
                 "expected at least 0 and at least 1."
+            )
+        if self.max_image_pixels < 0:
+            raise ConfigError(
+                f"--max_image_pixels is {self.max_image_pixels}, expected at least 0 (no limit)."
             )
         _check_parallelism(self)
 

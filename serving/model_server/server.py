@@ -13,6 +13,7 @@ from serving.model_server.config import ModelConfigs
 from serving.model_server.deployment import Deployment
 from serving.model_server.flags import ServerFlags
 from serving.model_server.grpc_server import GrpcServer
+from serving.model_server.image_limit import ImageLimitRunner
 from serving.model_server.loader import load_options, load_servable
 from serving.model_server.manager import Manager
 from serving.model_server.metrics import ServerMetrics
@@ -72,7 +73,9 @@ class ModelServer:
         return self._deployment.is_configured(name)
 
     def _wrap(self, runner: Runner) -> Runner:
-        return self._metrics.watch_runner(runner) if self._metrics else runner
+        watched = self._metrics.watch_runner(runner) if self._metrics else runner
+        limit = self._flags.max_image_pixels
+        return ImageLimitRunner(watched, limit) if limit else watched
 
     async def serve(self) -> None:
         """Load, open the ports, serve until SIGTERM or SIGINT, and drain.

@@ -105,6 +105,15 @@ class Zoo(tf.Module):
     def image(self, image):
         return {"raw_bytes": image, "length": tf.strings.length(image)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
+    def decode(self, image):
+        return {"size": tf.map_fn(_decoded_size, image, fn_output_signature=tf.int32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
+    def decode_example(self, image):
+        features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+        return self.decode(tf.io.parse_example(image, features)["image/encoded"])
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def text(self, text):
         return {"text": text}
@@ -130,6 +139,11 @@ class Zoo(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec(None, tf.float16, name="x")])
     def from_half_precision(self, x):
         return {"y": tf.cast(x, tf.float32)}
+
+
+def _decoded_size(image):
+    pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+    return tf.ensure_shape(tf.shape(pixels)[:2], [2])
 
 
 def _echo(dtype):
@@ -177,7 +191,7 @@ def push(affine_folders) -> Callable[[Path, int], None]:
 def zoo_folder(tmp_path_factory) -> Path:
     """The zoo as version folder 5."""
     module = Zoo()
-    names = ("pair", "image", "text", "fail", "inverse", "uneven")
+    names = ("pair", "image", "text", "fail", "inverse", "uneven", "decode", "decode_example")
     signatures = {name: getattr(module, name) for name in names}
     signatures |= {"half_precision": module.half_precision, "serving_default": module.rows}
     signatures["from_half_precision"] = module.from_half_precision
