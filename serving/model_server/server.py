@@ -14,6 +14,7 @@ from serving.model_server.deployment import Deployment
 from serving.model_server.flags import ServerFlags
 from serving.model_server.grpc_server import GrpcServer
 from serving.model_server.image_limit import ImageLimitRunner
+from serving.model_server.json_worker import JsonWorker
 from serving.model_server.loader import load_options, load_servable
 from serving.model_server.manager import Manager
 from serving.model_server.metrics import ServerMetrics
@@ -133,7 +134,7 @@ class ModelServer:
             logger.error("--rest_api_port cannot be same as --port. REST is off.")
             return None
         app = RestApp(
-            Predictor(self._registry, self._rest_runner),
+            Predictor(self._registry, self._rest_runner, json_worker=JsonWorker()),
             self._manager,
             RestOptions(
                 flags.rest_api_max_body_bytes,
