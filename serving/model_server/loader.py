@@ -258,7 +258,7 @@ def _make_run_function(session: Any) -> RunFunction:
 
 
 class _RunOptionsBuffers:
-    # RunOptions in TensorFlow's C form, one per time limit; there are two limits in a server.
+    # RunOptions in TensorFlow's C form, one per time limit; deadlines are rounded to a few hundred.
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._buffers: dict[int, Any] = {}
