@@ -58,6 +58,17 @@ class Deployment:
         # Without the lock: a model whose folder is missing must not hold up the next reload.
         self._manager.wait_until_settled(new_names)
 
+    def is_configured(self, name: str) -> bool:
+        """Tell whether the config in force lists a model.
+
+        Args:
+            name: any text.
+
+        Returns:
+            True when it does; whether a version is loaded does not matter.
+        """
+        return name in self._configs
+
     def reload_from_file(self) -> None:
         """Read the config file again and apply it when it says something new; blocks.
 

@@ -64,20 +64,23 @@ class ServerFlags:
     remove_unused_fields_from_bundle_metagraph: bool = _flag(
         True, "either value: only the signatures of a loaded graph are kept"
     )
+    monitoring_config_file: str = _flag(
+        "", "text MonitoringConfig: Prometheus metrics on the REST port"
+    )
+    ssl_config_file: str = _flag("", "text SSLConfig: gRPC over TLS")
     version: bool = _flag(False, "print versions and exit")
     # Flags of this server only.
     grace_period_seconds: float = _flag(10.0, "after SIGTERM, time for requests in flight")
     rest_api_max_body_bytes: int = _flag(256 * 2**20, "largest REST body, after gunzip")
+    max_image_pixels: int = _flag(
+        50_000_000, "most pixels of an encoded image among the inputs, all frames; 0 is no limit"
+    )
     # Flags that cannot be honoured; refusing them is honest, ignoring them is not.
     enable_batching: bool = _flag(False, "batch requests", refused=_NO_BATCHING)
     batching_parameters_file: str = _flag("", "text BatchingParameters", refused=_NO_BATCHING)
     enable_per_model_batching_parameters: bool = _flag(
         False, "read batching_params.pbtxt of each version", refused=_NO_BATCHING
     )
-    monitoring_config_file: str = _flag(
-        "", "text MonitoringConfig", refused="metrics are not exported yet"
-    )
-    ssl_config_file: str = _flag("", "text SSLConfig", refused="gRPC has no TLS yet")
     use_alts_credentials: bool = _flag(False, "ALTS", refused="ALTS exists on Google Cloud only")
     enable_profiler: bool = _flag(False, "ProfilerService", refused="there is no profiler service")
     prefer_tflite_model: bool = _flag(False, "serve model.tflite", refused=_NO_TFLITE)
@@ -107,6 +110,10 @@ class ServerFlags:
                 f"--grace_period_seconds is {self.grace_period_seconds}, "
                 f"--rest_api_max_body_bytes is {self.rest_api_max_body_bytes}; "
                 "expected at least 0 and at least 1."
+            )
+        if self.max_image_pixels < 0:
+            raise ConfigError(
+                f"--max_image_pixels is {self.max_image_pixels}, expected at least 0 (no limit)."
             )
         _check_parallelism(self)
 

@@ -23,25 +23,39 @@ from serving.model_server.grpc_services import (
 )
 from serving.model_server.inferrer import Inferrer
 from serving.model_server.manager import Manager
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.predict import Predictor, model_metadata, read_selector
 
 logger = logging.getLogger("loupe.model_server")
 
 _INT32_MAX: Final = 2**31 - 1
 _HEALTH_NAMES: Final = ("", "ModelService", "PredictionService")
+_COUNTED_METHODS: Final = ("Predict", "Classify", "Regress")
+"""Those that TF Serving counts."""
 
 
 class GrpcServer:
     """PredictionService, ModelService, reflection and, by flag, health."""
 
     def __init__(
-        self, flags: ServerFlags, predictor: Predictor, manager: Manager, deployment: Deployment
+        self,
+        flags: ServerFlags,
+        predictor: Predictor,
+        manager: Manager,
+        deployment: Deployment,
+        *,
+        metrics: ServerMetrics | None = None,
+        credentials: Any = None,
     ) -> None:
         self._flags = flags
         self._predictor = predictor
-        self._inferrer = Inferrer(predictor.registry, predictor.runner)
+        self._inferrer = Inferrer(
+            predictor.registry, predictor.runner, metrics.observe_examples if metrics else None
+        )
         self._manager = manager
         self._deployment = deployment
+        self._metrics = metrics
+        self._credentials = credentials
         self._health = health.aio.HealthServicer()
         self._server: Any = grpc.aio.server(options=_channel_options(flags))
 
@@ -53,7 +67,7 @@ class GrpcServer:
         """
         register_descriptors()
         self._server.add_generic_rpc_handlers((
-            make_generic_handler(PREDICTION_SERVICE, self._prediction_handlers()),
+            make_generic_handler(PREDICTION_SERVICE, self._counted(self._prediction_handlers())),
             make_generic_handler(
                 MODEL_SERVICE,
                 {
@@ -86,7 +100,10 @@ class GrpcServer:
 
     def _bind(self, address: str, flag: str) -> None:
         try:
-            self._server.add_insecure_port(address)
+            if self._credentials is None:
+                self._server.add_insecure_port(address)
+            else:
+                self._server.add_secure_port(address, self._credentials)
         except RuntimeError as error:
             raise ConfigError(
                 f"{flag} cannot be opened: {error}. Stop what uses it, or choose another."
@@ -105,6 +122,12 @@ class GrpcServer:
             "Regress": self._inferrer.regress,
             "MultiInference": self._inferrer.multi_inference,
         }
+
+    def _counted(self, handlers: dict[str, Handler]) -> dict[str, Handler]:
+        if self._metrics is None:
+            return handlers
+        watched = {name: self._metrics.watch_rpc(name, handlers[name]) for name in _COUNTED_METHODS}
+        return handlers | watched
 
     async def _get_model_metadata(self, request: Any) -> Any:
         selector = read_selector(request)

@@ -16,6 +16,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server.errors import ServingError
+from serving.model_server.request_scope import deadline_scope
 
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
@@ -85,7 +86,8 @@ def make_generic_handler(service: str, handlers: Mapping[str, Handler]) -> Any:
 def _with_status(handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
     async def answer(request: Any, context: Any) -> Any:
         try:
-            return await handler(request)
+            with deadline_scope(context.time_remaining()):
+                return await handler(request)
         except ServingError as error:
             code = _GRPC_CODES[error.code.value]
             return await context.abort(code, error.message[:MAX_MESSAGE_CHARACTERS])

@@ -1,6 +1,7 @@
 """Classify, Regress and MultiInference between their transports and the model."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from tensorflow_serving.apis import classification_pb2, inference_pb2, model_pb2, regression_pb2
@@ -24,10 +25,12 @@ class Inferrer:
     Attributes:
         registry: the versions that answer.
         runner: where the model is called.
+        observe_examples: told the model's name and the number of examples of each answered request.
     """
 
     registry: Registry
     runner: Runner
+    observe_examples: Callable[[str, int], None] | None = None
 
     async def classify(self, request: Any) -> Any:
         """Answer a ClassificationRequest.
@@ -115,4 +118,7 @@ class Inferrer:
             outputs = await self.runner.run(
                 servable, inference.signature, inference.inputs, inference.output_filter
             )
+            if self.observe_examples is not None:
+                count = len(next(iter(inference.inputs.values())))
+                self.observe_examples(servable.name, count)
         return inference.make_response(outputs)

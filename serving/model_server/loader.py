@@ -3,9 +3,10 @@
 import dataclasses
 import gc
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +29,16 @@ _SAVED_MODEL_FILES: Final = ("saved_model.pb", "saved_model.pbtxt")
 _METHOD_NAMES: Final = tuple(f"tensorflow/serving/{m}" for m in ("predict", "classify", "regress"))
 
 
+class WarmupObserver(Protocol):
+    """Is told about each warm-up; see `ServerMetrics.observe_warmup`."""
+
+    def __call__(
+        self, path: Path, *, seconds: float, num_records: int, error: ServingError | None
+    ) -> None:
+        """Take note of a warm-up."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True)
 class LoadOptions:
     """How to load.
@@ -37,12 +48,14 @@ class LoadOptions:
         session_config: the ConfigProto of every session.
         warmup_iterations: runs of each warm-up request; 0 for no warm-up.
         check_method_names: whether a signature needs one of TF Serving's method names.
+        observe_warmup: told about each warm-up; None when nobody wants to know.
     """
 
     tags: tuple[str, ...]
     session_config: Any
     warmup_iterations: int
     check_method_names: bool
+    observe_warmup: WarmupObserver | None = None
 
 
 def load_options(flags: ServerFlags) -> LoadOptions:
@@ -113,11 +126,26 @@ def load_servable(name: str, version: int, path: Path, options: LoadOptions) -> 
     try:
         servable = _load_into(session, name, version, path, options)
         if options.warmup_iterations:
-            replay_warmup_requests(servable, path, options.warmup_iterations)
+            _warm_up(servable, path, options)
     except BaseException:
         session.close()
         raise
     return servable
+
+
+def _warm_up(servable: Servable, path: Path, options: LoadOptions) -> None:
+    started = time.perf_counter()
+    num_records, error = 0, None
+    try:
+        num_records = replay_warmup_requests(servable, path, options.warmup_iterations)
+    except ServingError as caught:
+        error = caught
+        raise
+    finally:
+        # As in TF Serving, a version without warm-up requests leaves no trace.
+        if options.observe_warmup and (num_records or error):
+            seconds = time.perf_counter() - started
+            options.observe_warmup(path, seconds=seconds, num_records=num_records, error=error)
 
 
 def _load_into(session: Any, name: str, version: int, path: Path, options: LoadOptions) -> Servable:
@@ -231,7 +259,7 @@ def _make_run_function(session: Any) -> RunFunction:
 
 
 class _RunOptionsBuffers:
-    # RunOptions in TensorFlow's C form, one per time limit; there are two limits in a server.
+    # RunOptions in TensorFlow's C form, one per time limit; deadlines are rounded to a few hundred.
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._buffers: dict[int, Any] = {}

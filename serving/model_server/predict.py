@@ -1,12 +1,14 @@
 """What a request does between its transport and the model: look up, check, run, write."""
 
+import contextlib
 import dataclasses
 from typing import Any
 
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2
 
 from serving.model_server import json_predict
-from serving.model_server.errors import InvalidArgumentError
+from serving.model_server.errors import InvalidArgumentError, ServingError
+from serving.model_server.json_worker import JsonWorker, is_slow_to_read
 from serving.model_server.registry import ModelSelector, Registry
 from serving.model_server.runner import Runner
 from serving.model_server.servable import DEFAULT_SIGNATURE, Signature
@@ -23,11 +25,13 @@ class Predictor:
         registry: the versions that answer.
         runner: where the model is called.
         as_content: write outputs of protos into tensor_content.
+        json_worker: where large JSON bodies are read; None for here.
     """
 
     registry: Registry
     runner: Runner
     as_content: bool = False
+    json_worker: JsonWorker | None = None
 
     async def predict(self, request: Any) -> Any:
         """Answer a PredictRequest.
@@ -72,12 +76,28 @@ class Predictor:
         Raises:
             ServingError: the request or the model call is wrong.
         """
+        if self.json_worker and is_slow_to_read(body):
+            return await self._predict_large_json(selector, body, self.json_worker)
         parsed = json_predict.parse_body(body)
         with self.registry.lease(selector) as servable:
             signature = _signature_of_rest(servable.signatures, parsed.signature_name)
             inputs, reply_format = json_predict.read_inputs(parsed, signature)
             outputs = await self.runner.run(servable, signature, inputs, ())
         return json_predict.write_reply(outputs, reply_format)
+
+    async def _predict_large_json(
+        self, selector: ModelSelector, body: bytes, worker: JsonWorker
+    ) -> bytes:
+        with contextlib.ExitStack() as stack:
+            try:
+                servable = stack.enter_context(self.registry.lease(selector))
+            except ServingError:
+                await worker.read(body, {})  # that a body is no JSON is said first
+                raise
+            parsed = await worker.read(body, servable.signatures)
+            signature = _signature_of_rest(servable.signatures, parsed.signature_name)
+            outputs = await self.runner.run(servable, signature, parsed.inputs, ())
+        return json_predict.write_reply(outputs, parsed.reply_format)
 
 
 def _signature_of_rest(signatures: dict[str, Signature], name: str) -> Signature:

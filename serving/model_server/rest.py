@@ -1,5 +1,7 @@
 """The REST API, as a bare ASGI application: paths, bodies, headers; the work is done elsewhere."""
 
+import asyncio
+import contextlib
 import dataclasses
 import re
 import urllib.parse
@@ -19,6 +21,7 @@ from serving.model_server.errors import (
 )
 from serving.model_server.inferrer import Inferrer
 from serving.model_server.manager import Manager
+from serving.model_server.metrics import CONTENT_TYPE, ServerMetrics
 from serving.model_server.predict import METADATA_FIELD, Predictor, model_metadata
 from serving.model_server.registry import ModelSelector
 
@@ -68,10 +71,12 @@ class RestOptions:
     Attributes:
         max_body_bytes: largest body, also after gunzip.
         enable_cors: add CORS headers.
+        metrics_path: where metrics are exported; empty for nowhere.
     """
 
     max_body_bytes: int
     enable_cors: bool
+    metrics_path: str = ""
 
 
 class RestApp:
@@ -83,9 +88,19 @@ class RestApp:
         manager: Manager,
         options: RestOptions,
         is_ready: Callable[[], bool],
+        *,
+        metrics: ServerMetrics | None = None,
     ) -> None:
         self._predictor = predictor
-        self._inferrer = Inferrer(predictor.registry, predictor.runner)
+        inferrer = Inferrer(
+            predictor.registry, predictor.runner, metrics.observe_examples if metrics else None
+        )
+        self._answers: dict[str, Callable[[ModelSelector, bytes], Awaitable[bytes]]] = {
+            "predict": predictor.predict_json,
+            "classify": inferrer.classify_json,
+            "regress": inferrer.regress_json,
+        }
+        self._metrics = metrics
         self._manager = manager
         self._options = options
         self._is_ready = is_ready
@@ -134,15 +149,19 @@ class RestApp:
         if method == "GET":
             return self._describe(selector, match["verb"])
         verb = match["verb"]
-        if verb == "predict":
-            return Reply(200, await self._predictor.predict_json(selector, body))
-        if verb == "classify":
-            return Reply(200, await self._inferrer.classify_json(selector, body))
-        if verb == "regress":
-            return Reply(200, await self._inferrer.regress_json(selector, body))
-        raise malformed  # TF Serving matches :PREDICT, and then compares in lower case
+        if verb not in self._answers:
+            raise malformed  # TF Serving matches :PREDICT, and then compares in lower case
+        with self._counted(selector.name, verb):
+            return Reply(200, await self._answers[verb](selector, body))
+
+    def _counted(self, model_name: str, verb: str) -> contextlib.AbstractContextManager[None]:
+        if self._metrics is None:
+            return contextlib.nullcontext()
+        return self._metrics.request(model_name, verb, "REST")
 
     def _respond_to_probe(self, target: str) -> Reply:
+        if self._metrics and target.partition("?")[0] == self._options.metrics_path:
+            return Reply(200, self._metrics.render(), CONTENT_TYPE)
         # TF Serving has neither; Kubernetes needs both.
         if target == "/healthz":
             return Reply(200, b'{"status": "ok"}')
@@ -198,7 +217,8 @@ class RestApp:
             is_last = not message.get("more_body", False)
         body = b"".join(chunks)
         if b"gzip" in headers.get(b"content-encoding", b""):
-            return _gunzip(body, limit)
+            # A kilobyte may become a megabyte; zlib lets other threads run meanwhile.
+            return await asyncio.to_thread(_gunzip, body, limit)
         return body
 
 

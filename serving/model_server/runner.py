@@ -1,10 +1,12 @@
 """Where model calls run: threads beside the event loop, and the place of a batching dispatcher."""
 
 import asyncio
+import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from serving.model_server.servable import Servable, Signature, Tensors
+from serving.model_server.request_scope import time_limit_ms
+from serving.model_server.servable import Servable, Signature, Tensors, TensorSpec
 
 
 class Runner(Protocol):
@@ -60,12 +62,18 @@ class ThreadRunner:
             The outputs by alias.
 
         Raises:
-            ServingError: the model call failed, or ran past the time limit.
+            ServingError: the model call failed, or ran past the time limit or the client's
+                deadline.
         """
         outputs = signature.choose_outputs(output_filter)
         # A client that hangs up cancels this coroutine, but not the thread: the thread has a lease
         # of its own, so that the session is not closed under it.
         servable.extend_lease()
-        future = self._pool.submit(signature.run, inputs, outputs, self._timeout_ms)
+        scope = contextvars.copy_context()
+        future = self._pool.submit(scope.run, self._call, signature, inputs, outputs)
         future.add_done_callback(lambda _: servable.release())
         return await asyncio.wrap_future(future)
+
+    def _call(self, signature: Signature, inputs: Tensors, outputs: list[TensorSpec]) -> Tensors:
+        # Now, not when it was queued: waiting for a thread counts against the client's deadline.
+        return signature.run(inputs, outputs, time_limit_ms(self._timeout_ms))

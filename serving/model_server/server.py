@@ -1,6 +1,7 @@
 """The model server as a whole: start in order, serve, stop in order."""
 
 import asyncio
+import dataclasses
 import gc
 import logging
 import signal
@@ -12,13 +13,16 @@ from serving.model_server.config import ModelConfigs
 from serving.model_server.deployment import Deployment
 from serving.model_server.flags import ServerFlags
 from serving.model_server.grpc_server import GrpcServer
+from serving.model_server.image_limit import ImageLimitRunner
+from serving.model_server.json_worker import JsonWorker
 from serving.model_server.loader import load_options, load_servable
 from serving.model_server.manager import Manager
+from serving.model_server.metrics import ServerMetrics
 from serving.model_server.predict import Predictor
 from serving.model_server.registry import Registry
 from serving.model_server.rest import RestApp, RestOptions
 from serving.model_server.rest_server import RestServer
-from serving.model_server.runner import ThreadRunner
+from serving.model_server.runner import Runner, ThreadRunner
 
 logger = logging.getLogger("loupe.model_server")
 
@@ -26,7 +30,15 @@ logger = logging.getLogger("loupe.model_server")
 class ModelServer:
     """One process's models, ports and threads."""
 
-    def __init__(self, flags: ServerFlags, configs: ModelConfigs, default_threads: int) -> None:
+    def __init__(
+        self,
+        flags: ServerFlags,
+        configs: ModelConfigs,
+        default_threads: int,
+        *,
+        metrics_path: str = "",
+        credentials: Any = None,
+    ) -> None:
         tf.get_logger().setLevel(logging.ERROR)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         # What the imports left behind stays; collecting after an unload then takes milliseconds
@@ -36,7 +48,12 @@ class ModelServer:
         self._flags = flags
         self._configs = configs
         self._registry = Registry()
+        self._metrics_path = metrics_path
+        self._credentials = credentials
+        self._metrics = ServerMetrics(self._is_configured) if metrics_path else None
         options = load_options(flags)
+        if self._metrics:
+            options = dataclasses.replace(options, observe_warmup=self._metrics.observe_warmup)
         self._manager = Manager(
             flags,
             self._registry,
@@ -44,10 +61,22 @@ class ModelServer:
         )
         self._deployment = Deployment(flags, self._manager, self._registry)
         self._stopping = asyncio.Event()
-        self._grpc_runner = ThreadRunner("grpc", flags.grpc_max_threads or default_threads, 0)
-        self._rest_runner = ThreadRunner(
-            "rest", flags.rest_api_num_threads or default_threads, flags.rest_api_timeout_in_ms
+        self._grpc_runner = self._wrap(
+            ThreadRunner("grpc", flags.grpc_max_threads or default_threads, 0)
         )
+        self._rest_runner = self._wrap(
+            ThreadRunner(
+                "rest", flags.rest_api_num_threads or default_threads, flags.rest_api_timeout_in_ms
+            )
+        )
+
+    def _is_configured(self, name: str) -> bool:
+        return self._deployment.is_configured(name)
+
+    def _wrap(self, runner: Runner) -> Runner:
+        watched = self._metrics.watch_runner(runner) if self._metrics else runner
+        limit = self._flags.max_image_pixels
+        return ImageLimitRunner(watched, limit) if limit else watched
 
     async def serve(self) -> None:
         """Load, open the ports, serve until SIGTERM or SIGINT, and drain.
@@ -73,7 +102,14 @@ class ModelServer:
         grpc_predictor = Predictor(
             self._registry, self._grpc_runner, self._flags.enable_serialization_as_tensor_content
         )
-        grpc_server = GrpcServer(self._flags, grpc_predictor, self._manager, self._deployment)
+        grpc_server = GrpcServer(
+            self._flags,
+            grpc_predictor,
+            self._manager,
+            self._deployment,
+            metrics=self._metrics,
+            credentials=self._credentials,
+        )
         rest_server = self._make_rest_server()
         await grpc_server.start()
         if rest_server is not None:
@@ -98,10 +134,15 @@ class ModelServer:
             logger.error("--rest_api_port cannot be same as --port. REST is off.")
             return None
         app = RestApp(
-            Predictor(self._registry, self._rest_runner),
+            Predictor(self._registry, self._rest_runner, json_worker=JsonWorker()),
             self._manager,
-            RestOptions(flags.rest_api_max_body_bytes, flags.rest_api_enable_cors_support),
+            RestOptions(
+                flags.rest_api_max_body_bytes,
+                flags.rest_api_enable_cors_support,
+                self._metrics_path,
+            ),
             is_ready=lambda: not self._stopping.is_set(),
+            metrics=self._metrics,
         )
         return RestServer(app, flags.rest_api_port, flags.grace_period_seconds)
 

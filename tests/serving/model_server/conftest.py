@@ -16,7 +16,9 @@ from pathlib import Path
 import grpc
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
+from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
 from serving.model_server.client import ModelServerClient
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[3]
@@ -103,6 +105,15 @@ class Zoo(tf.Module):
     def image(self, image):
         return {"raw_bytes": image, "length": tf.strings.length(image)}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
+    def decode(self, image):
+        return {"size": tf.map_fn(_decoded_size, image, fn_output_signature=tf.int32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
+    def decode_example(self, image):
+        features = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
+        return self.decode(tf.io.parse_example(image, features)["image/encoded"])
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def text(self, text):
         return {"text": text}
@@ -128,6 +139,11 @@ class Zoo(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec(None, tf.float16, name="x")])
     def from_half_precision(self, x):
         return {"y": tf.cast(x, tf.float32)}
+
+
+def _decoded_size(image):
+    pixels = tf.io.decode_image(image, channels=3, expand_animations=False)
+    return tf.ensure_shape(tf.shape(pixels)[:2], [2])
 
 
 def _echo(dtype):
@@ -175,7 +191,7 @@ def push(affine_folders) -> Callable[[Path, int], None]:
 def zoo_folder(tmp_path_factory) -> Path:
     """The zoo as version folder 5."""
     module = Zoo()
-    names = ("pair", "image", "text", "fail", "inverse", "uneven")
+    names = ("pair", "image", "text", "fail", "inverse", "uneven", "decode", "decode_example")
     signatures = {name: getattr(module, name) for name in names}
     signatures |= {"half_precision": module.half_precision, "serving_default": module.rows}
     signatures["from_half_precision"] = module.from_half_precision
@@ -445,3 +461,27 @@ def server(
     with running.client() as client:
         client.wait_until_available("half", START_SECONDS, running.is_alive)
     return SharedServer(**vars(running), models=models)
+
+
+@pytest.fixture(scope="session")
+def monitored(tmp_path_factory, launch, affine_folders) -> ServerProcess:
+    """One model with a warm-up request, metrics at a path of their own, one thread for gRPC."""
+    folder = tmp_path_factory.mktemp("monitored")
+    version = shutil.copytree(affine_folders[2], folder / "half" / "1")
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.name = "half"
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0]))
+    (version / ASSETS_EXTRA_FOLDER).mkdir()
+    with tf.io.TFRecordWriter(str(version / ASSETS_EXTRA_FOLDER / WARMUP_FILENAME)) as writer:
+        writer.write(log.SerializeToString())
+    config_file = folder / "monitoring.config"
+    config_file.write_text('prometheus_config { enable: true, path: "/metrics/here" }')
+    running = launch(
+        "--model_name=half",
+        f"--model_base_path={folder / 'half'}",
+        f"--monitoring_config_file={config_file}",
+        "--grpc_max_threads=1",
+    )
+    with running.client() as client:
+        client.wait_until_available("half", START_SECONDS, running.is_alive)
+    return running

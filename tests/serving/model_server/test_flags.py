@@ -49,6 +49,7 @@ def test_unknown_arguments_are_kept_apart():
         (["--enable_model_warmup=1"], "--enable_model_warmup is '1', expected true or false."),
         (["--port=0"], "--port is 0 and --grpc_socket_path is empty. Give one of them."),
         (["--grace_period_seconds=-1"], "--grace_period_seconds is -1.0"),
+        (["--max_image_pixels=-1"], "--max_image_pixels is -1, expected at least 0 (no limit)."),
         (
             [f"--tensorflow_{kind}_parallelism=1" for kind in ("session", "intra_op", "inter_op")],
             "are all set. Give the first, or the other two.",

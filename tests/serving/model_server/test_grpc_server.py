@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 Code = grpc.StatusCode
+QUICK_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ BAD_REQUESTS = {
 def test_bad_requests_get_their_code_and_a_reason(prediction, case):
     request, code, message = BAD_REQUESTS[case]
     with pytest.raises(grpc.RpcError) as caught:
-        prediction.Predict(request())
+        prediction.Predict(request(), timeout=QUICK_SECONDS)
     assert caught.value.code() is code
     assert message in caught.value.details()
     assert prediction.Predict(make_request(x=floats(1))).outputs

@@ -6,11 +6,13 @@ import http.client
 import json
 import math
 import socket
+import time
 
 import pytest
 
 HALF = "/v1/models/half:predict"
 ZOO = "/v1/models/zoo:predict"
+QUICK_SECONDS = 2.0
 
 
 def zoo(signature, **body):
@@ -269,12 +271,11 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_bad_requests_get_400_and_a_reason(server, case):
     path, body, message = BROKEN[case]
+    started = time.monotonic()
     status, reply = server.post(path, body)
+    assert time.monotonic() - started < QUICK_SECONDS
     assert status == 400
     assert message in reply["error"]
-
-
-def test_the_server_still_answers_after_bad_requests(server):
     assert server.post(HALF, {"instances": [1.0]}) == (200, {"predictions": [2.5]})
 
 
