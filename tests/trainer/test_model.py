@@ -73,3 +73,12 @@ def test_learning_rate_rises_to_its_peak_and_falls_to_zero():
     assert max(rates) == pytest.approx(0.01)
     assert rates[0] == pytest.approx(0.001)
     assert rates[100] == pytest.approx(0, abs=1e-9)
+
+
+def test_logits_are_of_both_signs():
+    model = build_classifier(
+        TrainConfig(backbone="reference"), num_classes=10, height_pixels=16, width_pixels=16
+    )
+    random = np.random.default_rng(5)
+    logits = np.asarray(model(random.uniform(0, 255, (8, 16, 16, 3)).astype(np.float32)))
+    assert logits.min() < 0 < logits.max()

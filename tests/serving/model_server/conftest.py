@@ -464,8 +464,9 @@ def server(
 
 
 @pytest.fixture(scope="session")
-def monitored(tmp_path_factory, launch, affine_folders) -> ServerProcess:
-    """One model with a warm-up request, metrics at a path of their own, one thread for gRPC."""
+def monitored(tmp_path_factory, launch, affine_folders, heads_folder) -> ServerProcess:
+    """A model with a warm-up request and one without, metrics at a path of their own, one thread
+    for gRPC."""
     folder = tmp_path_factory.mktemp("monitored")
     version = shutil.copytree(affine_folders[2], folder / "half" / "1")
     log = prediction_log_pb2.PredictionLog()
@@ -476,9 +477,15 @@ def monitored(tmp_path_factory, launch, affine_folders) -> ServerProcess:
         writer.write(log.SerializeToString())
     config_file = folder / "monitoring.config"
     config_file.write_text('prometheus_config { enable: true, path: "/metrics/here" }')
+    models_file = folder / "models.config"
+    models_file.write_text(
+        "model_config_list {"
+        + _config_entry("half", folder / "half")
+        + _config_entry("heads", heads_folder.parent)
+        + "}"
+    )
     running = launch(
-        "--model_name=half",
-        f"--model_base_path={folder / 'half'}",
+        f"--model_config_file={models_file}",
         f"--monitoring_config_file={config_file}",
         "--grpc_max_threads=1",
     )

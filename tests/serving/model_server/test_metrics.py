@@ -50,8 +50,8 @@ def count(samples, status, model="half"):
     return samples.get(("request_count", ("model_name", model), ("status", status)), 0)
 
 
-def latency_count(samples, api, entrypoint):
-    labels = ("API", api), ("entrypoint", entrypoint), ("model_name", "half")
+def latency_count(samples, api, entrypoint, model="half"):
+    labels = ("API", api), ("entrypoint", entrypoint), ("model_name", model)
     return samples.get(("request_latency_count", *labels), 0)
 
 
@@ -122,6 +122,15 @@ def test_unknown_models_share_one_label(monitored):
     samples = scrape(monitored)
     assert count(samples, "NOT_FOUND", UNKNOWN_MODEL) - before == 3
     assert not any("m1" in str(key) for key in samples)
+
+
+def test_examples_of_classifications_and_regressions_are_counted(monitored):
+    body = {"signature_name": "regress", "examples": [{}, {}, {}]}
+    assert monitored.post("/v1/models/heads:regress", body)[0] == 200
+    samples = scrape(monitored)
+    assert samples[("request_example_count", ("model", "heads"))] == 3
+    assert samples[("request_example_counts_count", ("model", "heads"))] == 1
+    assert latency_count(samples, "regress", "REST", "heads") == 1
 
 
 def test_warmup_is_counted(monitored):
