@@ -165,7 +165,7 @@ def _measure_forms(folder: Path, server: Server, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _measure_memory(folder: Path, plan: Plan) -> dict[str, int]:
+def _measure_memory(folder: Path, plan: Plan) -> dict[str, Any]:
     requests = {version: (folder / f"reload-{version}.bin").read_bytes() for version in VERSIONS}
     with (
         model_server(folder / MODEL_NAME, folder / "swaps.log", ()) as server,
@@ -173,12 +173,14 @@ def _measure_memory(folder: Path, plan: Plan) -> dict[str, int]:
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
     ):
         reload = channel.unary_unary(_RELOAD_METHOD)
-        before = server.resident_bytes()
+        course = [server.resident_bytes()]
         for number in range(plan.num_swaps):
             version = VERSIONS[number % len(VERSIONS)]
             reload(requests[version], timeout=_SWAP_SECONDS)
             _wait_until_alone(client, version)
-        return {"swaps": plan.num_swaps, "before": before, "after": server.resident_bytes()}
+            course.append(server.resident_bytes())
+    # All of it is kept: growth that stops is memory in reserve, growth that goes on is a leak.
+    return {"swaps": plan.num_swaps, "before": course[0], "after": course[-1], "course": course}
 
 
 def _wait_until_alone(client: ModelServerClient, version: int) -> None:
@@ -250,7 +252,7 @@ def _median(rounds: list[dict[str, Any]], name: str, key: str) -> float:
     return statistics.median(each[name][key] for each in rounds)
 
 
-def _memory_figures(memory: dict[str, int]) -> list[Figure]:
+def _memory_figures(memory: dict[str, Any]) -> list[Figure]:
     name = f"memory after {memory['swaps']} version swaps"
     return [
         Figure(f"{name}, times before", ratio(memory["after"], memory["before"]), "", MAX_GROWTH),
