@@ -15,6 +15,7 @@ from benchmarks.machine import machine_facts
 from benchmarks.pipeline_overhead import cached_rerun, clothing_overhead, pipeline_overhead
 from benchmarks.results import make_table, write_result
 from benchmarks.runs import BenchmarkSettings
+from benchmarks.serving import serving
 from configs.errors import ConfigError, PipelineError
 from configs.load import REPOSITORY_ROOT, workspace_from_environment
 
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkSettings], Result]] = {
     "cached_rerun": cached_rerun,
     "clothing_overhead": clothing_overhead,
     "pipeline_overhead": pipeline_overhead,
+    "serving": serving,
 }
 RESULTS = REPOSITORY_ROOT / "benchmarks" / "results"
 EXIT_NOT_REACHED = 1

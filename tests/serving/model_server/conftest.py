@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -23,6 +23,7 @@ from serving.model_server.client import ModelServerClient
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 120
+OUR_SERVER = (sys.executable, "-m", "serving.model_server")
 DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool", "string")
 
 
@@ -372,19 +373,29 @@ class ServerProcess:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self):
+        """Run the same command on the same ports; the log goes on."""
+        with self.log.open("ab") as file:
+            self.process = subprocess.Popen(
+                self.process.args, cwd=REPOSITORY_ROOT, stdout=file, stderr=subprocess.STDOUT
+            )
+
 
 @pytest.fixture(scope="session")
 def launch(tmp_path_factory) -> Iterator[Callable[..., ServerProcess]]:
     """Start servers with flags; they are ended with the session."""
     started = []
 
-    def launch(*flags: str) -> ServerProcess:
+    def launch(*flags: str, command: Sequence[str] = OUR_SERVER) -> ServerProcess:
         ports = free_port(), free_port()
         log = tmp_path_factory.mktemp("log") / "server.log"
-        command = [sys.executable, "-m", "serving.model_server", f"--port={ports[0]}"]
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [*command, f"--rest_api_port={ports[1]}", *flags],
+                [*command, f"--port={ports[0]}", f"--rest_api_port={ports[1]}", *flags],
                 cwd=REPOSITORY_ROOT,
                 stdout=file,
                 stderr=subprocess.STDOUT,

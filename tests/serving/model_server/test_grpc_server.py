@@ -4,14 +4,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
-from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
-    get_model_status_pb2,
     model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
@@ -53,36 +47,6 @@ def make_request(model="half", signature="", version=None, label=None, **inputs)
 
 def floats(*values):
     return np.array(values, np.float32)
-
-
-def test_predict_answers_in_typed_fields_and_names_the_version(prediction):
-    response = prediction.Predict(make_request(x=floats(1, 2)))
-    assert list(response.outputs["y"].float_val) == [2.5, 3.0]
-    assert not response.outputs["y"].tensor_content
-    assert response.model_spec.name == "half"
-    assert response.model_spec.version.value == 123
-    assert response.model_spec.signature_name == "serving_default"
-
-
-def test_one_typed_value_fills_the_shape(prediction):
-    request = make_request()
-    x = request.inputs["x"]
-    x.dtype = tf.float32.as_datatype_enum
-    x.tensor_shape.dim.add(size=3)
-    x.float_val.append(2.0)
-    assert list(prediction.Predict(request).outputs["y"].float_val) == [3.0, 3.0, 3.0]
-
-
-@pytest.mark.parametrize(("label", "answer"), [("stable", 1.0), ("canary", 2.0)])
-def test_labels_name_versions(prediction, label, answer):
-    response = prediction.Predict(make_request("labelled", label=label, x=floats(0)))
-    assert list(response.outputs["y"].float_val) == [answer]
-
-
-def test_output_filter_chooses_outputs(prediction):
-    request = make_request("zoo", "pair", a=floats(1), b=np.int32([2]))
-    request.output_filter.append("twice")
-    assert set(prediction.Predict(request).outputs) == {"twice"}
 
 
 @pytest.mark.parametrize(
@@ -248,16 +212,6 @@ def metadata_request(*fields, model="half"):
     return request
 
 
-def test_metadata_equals_the_saved_model(prediction, server):
-    response = prediction.GetModelMetadata(metadata_request("signature_def"))
-    served = get_model_metadata_pb2.SignatureDefMap()
-    assert response.metadata["signature_def"].Unpack(served)
-    message = saved_model_pb2.SavedModel()
-    message.ParseFromString((server.models / "half/00000123/saved_model.pb").read_bytes())
-    assert dict(served.signature_def) == dict(message.meta_graphs[0].signature_def)
-    assert response.model_spec.version.value == 123
-
-
 @pytest.mark.parametrize(
     ("request_message", "code", "message"),
     [
@@ -271,23 +225,6 @@ def test_bad_metadata_requests(prediction, request_message, code, message):
         prediction.GetModelMetadata(request_message)
     assert caught.value.code() is code
     assert message in caught.value.details()
-
-
-def test_status_of_one_and_of_all_versions(models):
-    request = get_model_status_pb2.GetModelStatusRequest()
-    request.model_spec.name = "labelled"
-    entries = models.GetModelStatus(request).model_version_status
-    available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
-    assert [(e.version, e.state, e.status.error_code) for e in entries] == [
-        (2, available, 0),
-        (1, available, 0),
-    ]
-    request.model_spec.version.value = 1
-    assert [e.version for e in models.GetModelStatus(request).model_version_status] == [1]
-    request.model_spec.version.value = 9
-    with pytest.raises(grpc.RpcError) as caught:
-        models.GetModelStatus(request)
-    assert caught.value.code() is Code.NOT_FOUND
 
 
 def reload_request(entries):
@@ -320,26 +257,6 @@ def test_a_reload_needs_a_list_of_models(models):
     with pytest.raises(grpc.RpcError) as caught:
         models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest())
     assert caught.value.code() is Code.INVALID_ARGUMENT
-
-
-def test_health_by_service_name(channel):
-    stub = health_pb2_grpc.HealthStub(channel)
-    for name in ("", "ModelService", "PredictionService"):
-        response = stub.Check(health_pb2.HealthCheckRequest(service=name))
-        assert response.status == health_pb2.HealthCheckResponse.SERVING
-
-
-def test_reflection_describes_the_services(channel):
-    database = ProtoReflectionDescriptorDatabase(channel)
-    assert {
-        "tensorflow.serving.PredictionService",
-        "tensorflow.serving.ModelService",
-        "grpc.health.v1.Health",
-    } <= set(database.get_services())
-    file = database.FindFileContainingSymbol("tensorflow.serving.PredictionService")
-    methods = {method.name: method.input_type for method in file.service[0].method}
-    assert methods["Predict"] == ".tensorflow.serving.PredictRequest"
-    assert len(methods) == 5
 
 
 def test_unix_socket(server):

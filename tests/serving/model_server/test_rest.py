@@ -19,22 +19,6 @@ def zoo(signature, **body):
     return {"signature_name": signature, **body}
 
 
-def test_status_lists_version_state_and_error(server):
-    assert server.get("/v1/models/half") == (
-        200,
-        {
-            "model_version_status": [
-                {
-                    "version": "123",
-                    "state": "AVAILABLE",
-                    "status": {"error_code": "OK", "error_message": ""},
-                }
-            ]
-        },
-    )
-    assert server.get("/v1/models/half/versions/123")[0] == 200
-
-
 def test_status_lists_newest_version_first_and_a_label_names_one(server):
     _, status = server.get("/v1/models/labelled")
     assert [entry["version"] for entry in status["model_version_status"]] == ["2", "1"]
@@ -74,66 +58,6 @@ def test_paths_outside_v1_are_not_json(server):
     status, headers, _ = server.request("GET", "/elsewhere")
     assert (status, headers["Content-Type"]) == (404, "text/html")
     assert server.request("DELETE", "/v1/models/half")[0] == 400
-
-
-def test_metadata_shows_signatures_in_proto_names_with_defaults(server):
-    status, metadata = server.get("/v1/models/half/metadata")
-    assert status == 200
-    assert metadata["model_spec"] == {"name": "half", "signature_name": "", "version": "123"}
-    signatures = metadata["metadata"]["signature_def"]["signature_def"]
-    assert set(signatures) == {"serving_default", "hold", "__saved_model_init_op"}
-    default = signatures["serving_default"]
-    assert default["method_name"] == "tensorflow/serving/predict"
-    assert default["defaults"] == {}
-    x = default["inputs"]["x"]
-    assert x["dtype"] == "DT_FLOAT"
-    assert x["tensor_shape"] == {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "reply"),
-    [
-        (HALF, {"instances": [1.0, 2.0, 5]}, {"predictions": [2.5, 3.0, 4.5]}),
-        (HALF, {"instances": [{"x": 1.0}, {"x": 2}]}, {"predictions": [2.5, 3.0]}),
-        (HALF, {"inputs": [1.0, 2.0]}, {"outputs": [2.5, 3.0]}),
-        (HALF, {"inputs": {"x": [2.0], "surplus": 1}}, {"outputs": [3.0]}),
-        (HALF, {"instances": [[1.0, 2.0], [3.0, 4.0]]}, {"predictions": [[2.5, 3], [3.5, 4]]}),
-        (HALF, {"inputs": 2.0}, {"outputs": 3.0}),
-        ("/v1/models/half/versions/123:predict", {"inputs": [2.0]}, {"outputs": [3.0]}),
-        ("/v1/models/labelled/labels/stable:predict", {"inputs": [2.0]}, {"outputs": [2.0]}),
-        ("/v1/models/labelled/labels/canary:predict", {"inputs": [2.0]}, {"outputs": [3.0]}),
-        ("/v1/models/legacy:predict", {"instances": [2.0]}, {"predictions": [4.0]}),
-        (ZOO, {"instances": [[1, 2], [3, 4]], "other": 1}, {"predictions": [3.0, 7.0]}),
-        (
-            ZOO,
-            zoo("pair", instances=[{"a": 1, "b": 2}, {"b": 4, "a": 3}]),
-            {"predictions": [{"sum": 3.0, "twice": 4}, {"sum": 7.0, "twice": 8}]},
-        ),
-        (
-            ZOO,
-            zoo("pair", inputs={"a": [1], "b": [2]}),
-            {"outputs": {"sum": [3.0], "twice": [4]}},
-        ),
-        (ZOO, zoo("text", instances=["é", {"b64": "YQ=="}]), {"predictions": ["é", "a"]}),
-        (
-            ZOO,
-            zoo("image", instances=[{"b64": "/9j/"}, {"image": {"b64": "/w"}}][:1]),
-            {"predictions": [{"length": 3, "raw_bytes": {"b64": "/9j/"}}]},
-        ),
-        (
-            ZOO,
-            zoo("image", instances=[{"image": {"b64": "AA=="}}]),
-            {"predictions": [{"length": 1, "raw_bytes": {"b64": "AA=="}}]},
-        ),
-    ],
-)
-def test_predict_answers_in_the_form_of_the_request(server, path, body, reply):
-    assert server.post(path, body) == (200, reply)
-
-
-def test_numbers_are_the_shortest_that_read_back_and_whole_ones_keep_their_point(server):
-    _, _, body = server.request("POST", ZOO, b'{"signature_name":"inverse","instances":[3.0,10,1]}')
-    assert body == b'{"predictions":[0.33333334,0.1,1.0]}'
 
 
 def test_nan_and_infinity_are_bare_tokens_both_ways(server):
@@ -277,17 +201,6 @@ def test_bad_requests_get_400_and_a_reason(server, case):
     assert status == 400
     assert message in reply["error"]
     assert server.post(HALF, {"instances": [1.0]}) == (200, {"predictions": [2.5]})
-
-
-def test_json_is_parsed_before_the_model_is_looked_up(server):
-    assert server.post("/v1/models/nobody:predict", b"{")[0] == 400
-    assert server.post("/v1/models/nobody:predict", {"inputs": 1}) == (
-        404,
-        {"error": "Servable not found for request: Latest(nobody)"},
-    )
-    assert server.post("/v1/models/half/versions/7:predict", {"inputs": 1})[1] == {
-        "error": "Servable not found for request: Specific(half, 7)"
-    }
 
 
 def test_outputs_of_unequal_length_have_a_column_form(server):
