@@ -58,10 +58,12 @@ def _set_up_logging() -> None:
 
 def _serve(flags: ServerFlags) -> None:
     # What costs little is checked before TensorFlow is imported, which takes seconds.
+    from serving.model_server.batching_parameters import batching_from_flags
     from serving.model_server.config import models_from_flags
     from serving.model_server.ports import check_ports_are_free
 
     configs = models_from_flags(flags)
+    batching = batching_from_flags(flags)
     check_ports_are_free(flags)
 
     import asyncio
@@ -73,7 +75,7 @@ def _serve(flags: ServerFlags) -> None:
     default_threads = _THREADS_PER_CPU * len(os.sched_getaffinity(0))
 
     async def serve() -> None:
-        await ModelServer(flags, configs, default_threads).serve()
+        await ModelServer(flags, configs, default_threads, batching).serve()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

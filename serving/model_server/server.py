@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from serving.model_server.batching import BatchScheduler
+from serving.model_server.batching_parameters import BatchingParameters
 from serving.model_server.config import ModelConfigs
 from serving.model_server.deployment import Deployment
 from serving.model_server.flags import ServerFlags
@@ -18,7 +20,7 @@ from serving.model_server.predict import Predictor
 from serving.model_server.registry import Registry
 from serving.model_server.rest import RestApp, RestOptions
 from serving.model_server.rest_server import RestServer
-from serving.model_server.runner import ThreadRunner
+from serving.model_server.runner import BatchingRunner, Runner, ThreadRunner
 
 logger = logging.getLogger("loupe.model_server")
 
@@ -26,7 +28,13 @@ logger = logging.getLogger("loupe.model_server")
 class ModelServer:
     """One process's models, ports and threads."""
 
-    def __init__(self, flags: ServerFlags, configs: ModelConfigs, default_threads: int) -> None:
+    def __init__(
+        self,
+        flags: ServerFlags,
+        configs: ModelConfigs,
+        default_threads: int,
+        batching: BatchingParameters | None,
+    ) -> None:
         tf.get_logger().setLevel(logging.ERROR)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         # What the imports left behind stays; collecting after an unload then takes milliseconds
@@ -36,7 +44,7 @@ class ModelServer:
         self._flags = flags
         self._configs = configs
         self._registry = Registry()
-        options = load_options(flags)
+        options = load_options(flags, batching)
         self._manager = Manager(
             flags,
             self._registry,
@@ -44,8 +52,9 @@ class ModelServer:
         )
         self._deployment = Deployment(flags, self._manager, self._registry)
         self._stopping = asyncio.Event()
-        self._grpc_runner = ThreadRunner("grpc", flags.grpc_max_threads or default_threads, 0)
-        self._rest_runner = ThreadRunner(
+        self._scheduler = BatchScheduler(batching, asyncio.get_running_loop()) if batching else None
+        self._grpc_runner = self._make_runner("grpc", flags.grpc_max_threads or default_threads, 0)
+        self._rest_runner = self._make_runner(
             "rest", flags.rest_api_num_threads or default_threads, flags.rest_api_timeout_in_ms
         )
 
@@ -89,6 +98,12 @@ class ModelServer:
         if rest_server is not None:
             stops.append(rest_server.stop())
         await asyncio.gather(*stops)
+
+    def _make_runner(self, name: str, max_threads: int, timeout_ms: int) -> Runner:
+        unbatched = ThreadRunner(name, max_threads, timeout_ms)
+        if self._scheduler is None:
+            return unbatched
+        return BatchingRunner(self._scheduler, unbatched, timeout_ms)
 
     def _make_rest_server(self) -> RestServer | None:
         flags = self._flags
