@@ -180,7 +180,7 @@ class BatchScheduler:
         if not queue.is_empty():
             self._queues[key] = queue
         if self._queues:
-            # This thread was the one that watched the clock for them.
+            # This thread may have been the only one that watched the clock for them.
             self._changed.notify()
 
     def _run_batch(self, batch: Batch) -> list[Tensors | ServingError]:

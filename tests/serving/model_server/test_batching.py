@@ -1,6 +1,7 @@
 """Batching, with real models in this process."""
 
 import asyncio
+import random
 import time
 
 import numpy as np
@@ -380,6 +381,46 @@ def test_threads_go_round_the_queues(affine, zoo, gate):
 
     lab.run(scenario)
     assert order == ["a", "z", "b", "c"]
+
+
+def test_another_thread_watches_the_clock_while_one_is_busy(affine, zoo, gate):
+    lab = Lab(num_batch_threads=2, batch_timeout_micros=50_000)
+
+    async def scenario(lab):
+        name = np.array([str(gate.path).encode()], object)
+        busy = await lab.start(affine, "hold", gate=name)
+        later = await lab.start(zoo, "inverse", x=floats(2))
+        answer = await asyncio.wait_for(later, 30)
+        await asyncio.to_thread(gate.wait_until_reached)
+        was_busy = not busy.done()
+        gate.open()
+        await busy
+        return was_busy, answer["y"].tolist()
+
+    assert lab.run(scenario) == (True, [0.5])
+
+
+def test_cancelling_some_calls_disturbs_no_others(affine):
+    lab = Lab(max_batch_size=5, max_enqueued_batches=1000, batch_timeout_micros=200)
+    chance = random.Random(5)
+
+    async def scenario(lab):
+        calls = {}
+        for number in range(400):
+            calls[number] = await lab.start(affine, x=floats(number))
+            if chance.random() < 0.4:
+                calls[chance.randrange(number + 1)].cancel()
+        answers = await asyncio.gather(*calls.values(), return_exceptions=True)
+        return list(zip(calls, answers, strict=True))
+
+    answers = lab.run(scenario)
+    answered = [(n, a["y"].tolist()) for n, a in answers if isinstance(a, dict)]
+    assert answered == [(number, [number / 2 + 2]) for number, _ in answered]
+    cancelled = [a for _, a in answers if isinstance(a, asyncio.CancelledError)]
+    assert len(answered) + len(cancelled) == 400
+    assert answered
+    assert cancelled
+    assert affine.is_idle()
 
 
 def test_outputs_are_chosen_per_queue(zoo, affine, gate):
