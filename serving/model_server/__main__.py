@@ -58,14 +58,10 @@ def _set_up_logging() -> None:
 
 def _serve(flags: ServerFlags) -> None:
     # What costs little is checked before TensorFlow is imported, which takes seconds.
-    from serving.model_server.config import models_from_flags
-    from serving.model_server.monitoring import read_metrics_path
     from serving.model_server.ports import check_ports_are_free
-    from serving.model_server.tls import read_credentials
+    from serving.model_server.server_files import read_server_files
 
-    configs = models_from_flags(flags)
-    metrics_path = read_metrics_path(flags)
-    credentials = read_credentials(flags)
+    files = read_server_files(flags)
     check_ports_are_free(flags)
 
     import asyncio
@@ -77,10 +73,7 @@ def _serve(flags: ServerFlags) -> None:
     default_threads = _THREADS_PER_CPU * len(os.sched_getaffinity(0))
 
     async def serve() -> None:
-        server = ModelServer(
-            flags, configs, default_threads, metrics_path=metrics_path, credentials=credentials
-        )
-        await server.serve()
+        await ModelServer(flags, files, default_threads).serve()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

@@ -14,7 +14,6 @@ def _flag(default: Any, text: str, *, refused: str = "") -> Any:
     return dataclasses.field(default=default, metadata={"text": text, "refused": refused})
 
 
-_NO_BATCHING = "requests are not batched yet"
 _NO_TFLITE = "only SavedModels are served"
 _NO_XLA_SWITCH = "TensorFlow's Python wheel decides about XLA when it is imported"
 _NO_PLATFORMS = "the only platform is 'tensorflow'"
@@ -51,6 +50,13 @@ class ServerFlags:
     )
     enable_model_warmup: bool = _flag(True, "replay assets.extra/tf_serving_warmup_requests")
     num_request_iterations_for_warmup: int = _flag(0, "runs of each warm-up request; 0 is 1")
+    enable_batching: bool = _flag(False, "run requests together, in batches")
+    batching_parameters_file: str = _flag("", "text BatchingParameters; needs --enable_batching")
+    enable_per_model_batching_parameters: bool = _flag(
+        False,
+        "batch only versions with a batching_params.pbtxt, and as it says; the threads are those "
+        "of --batching_parameters_file",
+    )
     saved_model_tags: str = _flag("serve", "tags of the graph to load, a comma list")
     tensorflow_session_parallelism: int = _flag(0, "threads inside and between ops; 0 is automatic")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads inside an op; 0 is automatic")
@@ -76,11 +82,6 @@ class ServerFlags:
         50_000_000, "most pixels of an encoded image among the inputs, all frames; 0 is no limit"
     )
     # Flags that cannot be honoured; refusing them is honest, ignoring them is not.
-    enable_batching: bool = _flag(False, "batch requests", refused=_NO_BATCHING)
-    batching_parameters_file: str = _flag("", "text BatchingParameters", refused=_NO_BATCHING)
-    enable_per_model_batching_parameters: bool = _flag(
-        False, "read batching_params.pbtxt of each version", refused=_NO_BATCHING
-    )
     use_alts_credentials: bool = _flag(False, "ALTS", refused="ALTS exists on Google Cloud only")
     enable_profiler: bool = _flag(False, "ProfilerService", refused="there is no profiler service")
     prefer_tflite_model: bool = _flag(False, "serve model.tflite", refused=_NO_TFLITE)
@@ -116,6 +117,7 @@ class ServerFlags:
                 f"--max_image_pixels is {self.max_image_pixels}, expected at least 0 (no limit)."
             )
         _check_parallelism(self)
+        _check_batching(self)
 
 
 def _check_ports(flags: ServerFlags) -> None:
@@ -133,6 +135,14 @@ def _check_parallelism(flags: ServerFlags) -> None:
             "--tensorflow_session_parallelism, --tensorflow_intra_op_parallelism and "
             "--tensorflow_inter_op_parallelism are all set. Give the first, or the other two."
         )
+
+
+def _check_batching(flags: ServerFlags) -> None:
+    for name in ("batching_parameters_file", "enable_per_model_batching_parameters"):
+        if getattr(flags, name) and not flags.enable_batching:
+            raise ConfigError(
+                f"--{name} is set without --enable_batching. Add that flag, or remove this one."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

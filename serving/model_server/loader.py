@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.python.client import pywrap_tf_session as _untyped_session
 
 from configs.errors import ConfigError
+from serving.model_server.batching_parameters import BatchingParameters, batching_of_version
 from serving.model_server.errors import Code, ServingError, to_serving_error
 from serving.model_server.flags import ServerFlags
 from serving.model_server.servable import RunFunction, Servable, Signature, TensorSpec
@@ -49,20 +50,25 @@ class LoadOptions:
         warmup_iterations: runs of each warm-up request; 0 for no warm-up.
         check_method_names: whether a signature needs one of TF Serving's method names.
         observe_warmup: told about each warm-up; None when nobody wants to know.
+        batching: how requests are batched; None for one by one.
+        is_batching_per_model: whether a version's folder says how.
     """
 
     tags: tuple[str, ...]
     session_config: Any
     warmup_iterations: int
     check_method_names: bool
+    batching: BatchingParameters | None = None
+    is_batching_per_model: bool = False
     observe_warmup: WarmupObserver | None = None
 
 
-def load_options(flags: ServerFlags) -> LoadOptions:
+def load_options(flags: ServerFlags, batching: BatchingParameters | None = None) -> LoadOptions:
     """Read the flags that concern loading.
 
     Args:
         flags: the command line.
+        batching: its batching parameters; None when batching is off.
 
     Returns:
         The options.
@@ -86,6 +92,8 @@ def load_options(flags: ServerFlags) -> LoadOptions:
         session_config=config,
         warmup_iterations=iterations if flags.enable_model_warmup else 0,
         check_method_names=flags.enable_signature_method_name_check,
+        batching=batching,
+        is_batching_per_model=flags.enable_per_model_batching_parameters,
     )
 
 
@@ -115,7 +123,8 @@ def load_servable(name: str, version: int, path: Path, options: LoadOptions) -> 
         The loaded version.
 
     Raises:
-        ServingError: the folder holds no loadable SavedModel, or a warm-up request fails.
+        ServingError: the folder holds no loadable SavedModel, its batching parameters are wrong,
+            or a warm-up request fails.
     """
     if not any((path / file).is_file() for file in _SAVED_MODEL_FILES):
         raise ServingError(
@@ -149,6 +158,9 @@ def _warm_up(servable: Servable, path: Path, options: LoadOptions) -> None:
 
 
 def _load_into(session: Any, name: str, version: int, path: Path, options: LoadOptions) -> Servable:
+    batching = batching_of_version(
+        path, options.batching, is_per_model=options.is_batching_per_model
+    )
     meta_graph = _read_saved_model(session, path, options.tags)
     # A graph in which nothing had to be restored has not been handed to the session yet.
     session._extend_graph()
@@ -160,7 +172,7 @@ def _load_into(session: Any, name: str, version: int, path: Path, options: LoadO
     }
     # Only the signatures are kept; a MetaGraphDef holds a second copy of the graph.
     signature_defs = {key: _copy(value) for key, value in meta_graph.signature_def.items()}
-    return Servable(name, version, signatures, signature_defs, _closer(session))
+    return Servable(name, version, signatures, signature_defs, _closer(session), batching)
 
 
 def _read_saved_model(session: Any, path: Path, tags: tuple[str, ...]) -> Any:

@@ -9,11 +9,12 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.samples import Sample
 
+from serving.model_server.batching import BatchReport
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.request_scope import api_scope, current_api
 from serving.model_server.runner import Runner
@@ -36,35 +37,6 @@ def _exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:
 _LATENCY_BUCKETS: Final = _exponential(10, 1.8, 33)
 _QUEUING_BUCKETS: Final = _exponential(100, 1.2, 52)
 _COUNT_BUCKETS: Final = _exponential(1, 2, 15)
-
-
-class ExecutedBatch(Protocol):
-    """What a batching dispatcher tells about a batch that it has run."""
-
-    @property
-    def thread_pool_name(self) -> str:
-        """Name of the pool that ran it."""
-        ...
-
-    @property
-    def queuing_seconds(self) -> Sequence[float]:
-        """How long each of its requests waited."""
-        ...
-
-    @property
-    def input_batch_sizes(self) -> Sequence[int]:
-        """Rows of each of its requests."""
-        ...
-
-    @property
-    def processed_batch_size(self) -> int:
-        """Rows that the model was given, padding included."""
-        ...
-
-    @property
-    def padding_size(self) -> int:
-        """Rows that were added to reach an allowed size."""
-        ...
 
 
 class ServerMetrics:
@@ -191,7 +163,7 @@ class ServerMetrics:
         self._warmup.labels(str(path), status).observe(seconds * _MICROSECONDS)
         self._warmup_records.labels(str(path)).inc(num_records)
 
-    def observe_batch(self, batch: ExecutedBatch) -> None:
+    def observe_batch(self, batch: BatchReport) -> None:
         """Count a batch that was run.
 
         Args:

@@ -1,10 +1,11 @@
-"""Where model calls run: threads beside the event loop, and the place of a batching dispatcher."""
+"""Where model calls run: threads beside the event loop, one call each or many as a batch."""
 
 import asyncio
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from serving.model_server.batching import BatchScheduler
 from serving.model_server.request_scope import time_limit_ms
 from serving.model_server.servable import Servable, Signature, Tensors, TensorSpec
 
@@ -77,3 +78,45 @@ class ThreadRunner:
     def _call(self, signature: Signature, inputs: Tensors, outputs: list[TensorSpec]) -> Tensors:
         # Now, not when it was queued: waiting for a thread counts against the client's deadline.
         return signature.run(inputs, outputs, time_limit_ms(self._timeout_ms))
+
+
+class BatchingRunner:
+    """Runs requests in batches, and those to versions without batching parameters one by one."""
+
+    def __init__(self, scheduler: BatchScheduler, unbatched: Runner, timeout_ms: int) -> None:
+        self._scheduler = scheduler
+        self._unbatched = unbatched
+        self._timeout_ms = timeout_ms
+
+    async def run(
+        self,
+        servable: Servable,
+        signature: Signature,
+        inputs: Tensors,
+        output_filter: tuple[str, ...],
+    ) -> Tensors:
+        """Run a signature together with other requests; see `Runner`.
+
+        Args:
+            servable: the version, leased by the caller.
+            signature: one of its signatures.
+            inputs: a value for each input; the first dimension is the batch.
+            output_filter: outputs to compute; empty for all.
+
+        Returns:
+            The outputs by alias.
+
+        Raises:
+            ServingError: as `BatchScheduler.run`.
+        """
+        if servable.batching is None:
+            return await self._unbatched.run(servable, signature, inputs, output_filter)
+        outputs = signature.choose_outputs(output_filter)
+        return await self._scheduler.run(
+            servable,
+            signature,
+            inputs,
+            outputs,
+            time_limit_ms(self._timeout_ms),
+            servable.batching,
+        )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from serving.model_server.batching_parameters import BatchingParameters
 from serving.model_server.errors import Code, InvalidArgumentError, ServingError
 
 DEFAULT_SIGNATURE: Final = "serving_default"
@@ -142,11 +143,13 @@ class Servable:
         signatures: dict[str, Signature],
         signature_defs: Any,
         close: Callable[[], None],
+        batching: BatchingParameters | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.signatures = signatures
         self.signature_defs = signature_defs
+        self.batching = batching
         self._close = close
         self._lock = threading.Lock()
         self._leases = 0

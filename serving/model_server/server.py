@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving.model_server.config import ModelConfigs
+from serving.model_server.batching import BatchScheduler
+from serving.model_server.batching_parameters import BatchingParameters
 from serving.model_server.deployment import Deployment
 from serving.model_server.flags import ServerFlags
 from serving.model_server.grpc_server import GrpcServer
@@ -22,7 +23,8 @@ from serving.model_server.predict import Predictor
 from serving.model_server.registry import Registry
 from serving.model_server.rest import RestApp, RestOptions
 from serving.model_server.rest_server import RestServer
-from serving.model_server.runner import Runner, ThreadRunner
+from serving.model_server.runner import BatchingRunner, Runner, ThreadRunner
+from serving.model_server.server_files import ServerFiles
 
 logger = logging.getLogger("loupe.model_server")
 
@@ -30,15 +32,7 @@ logger = logging.getLogger("loupe.model_server")
 class ModelServer:
     """One process's models, ports and threads."""
 
-    def __init__(
-        self,
-        flags: ServerFlags,
-        configs: ModelConfigs,
-        default_threads: int,
-        *,
-        metrics_path: str = "",
-        credentials: Any = None,
-    ) -> None:
+    def __init__(self, flags: ServerFlags, files: ServerFiles, default_threads: int) -> None:
         tf.get_logger().setLevel(logging.ERROR)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         # What the imports left behind stays; collecting after an unload then takes milliseconds
@@ -46,12 +40,10 @@ class ModelServer:
         gc.collect()
         gc.freeze()
         self._flags = flags
-        self._configs = configs
+        self._files = files
         self._registry = Registry()
-        self._metrics_path = metrics_path
-        self._credentials = credentials
-        self._metrics = ServerMetrics(self._is_configured) if metrics_path else None
-        options = load_options(flags)
+        self._metrics = ServerMetrics(self._is_configured) if files.metrics_path else None
+        options = load_options(flags, files.batching)
         if self._metrics:
             options = dataclasses.replace(options, observe_warmup=self._metrics.observe_warmup)
         self._manager = Manager(
@@ -61,22 +53,14 @@ class ModelServer:
         )
         self._deployment = Deployment(flags, self._manager, self._registry)
         self._stopping = asyncio.Event()
-        self._grpc_runner = self._wrap(
-            ThreadRunner("grpc", flags.grpc_max_threads or default_threads, 0)
-        )
-        self._rest_runner = self._wrap(
-            ThreadRunner(
-                "rest", flags.rest_api_num_threads or default_threads, flags.rest_api_timeout_in_ms
-            )
+        self._scheduler = self._make_scheduler(files.batching)
+        self._grpc_runner = self._make_runner("grpc", flags.grpc_max_threads or default_threads, 0)
+        self._rest_runner = self._make_runner(
+            "rest", flags.rest_api_num_threads or default_threads, flags.rest_api_timeout_in_ms
         )
 
     def _is_configured(self, name: str) -> bool:
         return self._deployment.is_configured(name)
-
-    def _wrap(self, runner: Runner) -> Runner:
-        watched = self._metrics.watch_runner(runner) if self._metrics else runner
-        limit = self._flags.max_image_pixels
-        return ImageLimitRunner(watched, limit) if limit else watched
 
     async def serve(self) -> None:
         """Load, open the ports, serve until SIGTERM or SIGINT, and drain.
@@ -89,7 +73,9 @@ class ModelServer:
             loop.add_signal_handler(number, self._stopping.set)
         manager = asyncio.create_task(asyncio.to_thread(self._manager.run))
         stopping = asyncio.create_task(self._stopping.wait())
-        started = asyncio.create_task(asyncio.to_thread(self._deployment.start, self._configs))
+        started = asyncio.create_task(
+            asyncio.to_thread(self._deployment.start, self._files.configs)
+        )
         try:
             if await _first_of(started, stopping, manager) is started:
                 await self._serve_until(stopping, manager)
@@ -108,7 +94,7 @@ class ModelServer:
             self._manager,
             self._deployment,
             metrics=self._metrics,
-            credentials=self._credentials,
+            credentials=self._files.credentials,
         )
         rest_server = self._make_rest_server()
         await grpc_server.start()
@@ -126,6 +112,21 @@ class ModelServer:
             stops.append(rest_server.stop())
         await asyncio.gather(*stops)
 
+    def _make_scheduler(self, batching: BatchingParameters | None) -> BatchScheduler | None:
+        if batching is None:
+            return None
+        observer = self._metrics.observe_batch if self._metrics else None
+        return BatchScheduler(batching, asyncio.get_running_loop(), observer)
+
+    def _make_runner(self, name: str, max_threads: int, timeout_ms: int) -> Runner:
+        runner: Runner = ThreadRunner(name, max_threads, timeout_ms)
+        if self._scheduler is not None:
+            runner = BatchingRunner(self._scheduler, runner, timeout_ms)
+        if self._metrics is not None:
+            runner = self._metrics.watch_runner(runner)
+        limit = self._flags.max_image_pixels
+        return ImageLimitRunner(runner, limit) if limit else runner
+
     def _make_rest_server(self) -> RestServer | None:
         flags = self._flags
         if not flags.rest_api_port:
@@ -139,7 +140,7 @@ class ModelServer:
             RestOptions(
                 flags.rest_api_max_body_bytes,
                 flags.rest_api_enable_cors_support,
-                self._metrics_path,
+                self._files.metrics_path,
             ),
             is_ready=lambda: not self._stopping.is_set(),
             metrics=self._metrics,

@@ -54,6 +54,14 @@ def test_unknown_arguments_are_kept_apart():
             [f"--tensorflow_{kind}_parallelism=1" for kind in ("session", "intra_op", "inter_op")],
             "are all set. Give the first, or the other two.",
         ),
+        (
+            ["--batching_parameters_file=f"],
+            "--batching_parameters_file is set without --enable_batching. Add that flag",
+        ),
+        (
+            ["--enable_per_model_batching_parameters"],
+            "--enable_per_model_batching_parameters is set without --enable_batching.",
+        ),
     ],
 )
 def test_bad_values(arguments, message):
@@ -83,4 +91,4 @@ def test_flags_that_cannot_be_honoured_take_only_their_default(field):
 
 def test_usage_names_every_flag():
     assert all(f"--{field.name}=" in usage() for field in dataclasses.fields(ServerFlags))
-    assert "[refused: requests are not batched yet]" in usage()
+    assert "[refused: only SavedModels are served]" in usage()

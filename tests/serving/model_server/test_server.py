@@ -124,10 +124,10 @@ def test_a_config_file_that_does_not_parse_is_told_on_stderr(tmp_path):
 
 
 def test_a_flag_that_cannot_be_honoured_is_refused():
-    result = run("--model_base_path=/m", "--enable_batching")
+    result = run("--model_base_path=/m", "--prefer_tflite_model")
     assert result.returncode == 255
     assert result.stdout.startswith(
-        "--enable_batching cannot be honoured: requests are not batched yet. "
+        "--prefer_tflite_model cannot be honoured: only SavedModels are served. "
         "Remove the flag, or use tensorflow_model_server."
     )
 
