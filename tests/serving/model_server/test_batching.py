@@ -190,7 +190,7 @@ def test_the_first_piece_of_a_large_request_fills_the_open_batch(affine, gate):
         (True, "is full; task size is 2 but scheduling capacity is only 1 (num_enqueued_batches"),
     ],
 )
-def test_a_full_queue_is_unavailable(affine, gate, is_split, message):
+def test_a_full_queue_is_unavailable_until_there_is_room(affine, gate, is_split, message):
     lab = Lab(
         max_batch_size=4,
         max_enqueued_batches=1,
@@ -211,6 +211,29 @@ def test_a_full_queue_is_unavailable(affine, gate, is_split, message):
     error = lab.run(scenario)
     assert error.code is Code.UNAVAILABLE
     assert message in error.message
+
+
+def test_a_large_request_needs_room_for_all_of_its_pieces(affine, gate):
+    lab = Lab(
+        max_batch_size=8,
+        max_enqueued_batches=2,
+        num_batch_threads=1,
+        enable_large_batch_splitting=True,
+        max_execution_batch_size=4,
+    )
+
+    async def scenario(lab):
+        await lab.occupy(affine, gate)
+        waiting = await lab.start(affine, x=floats(1, 2, 3))
+        error = await error_of(lab.call(affine, x=np.zeros(6, np.float32)))
+        fits = await lab.start(affine, x=np.zeros(5, np.float32))
+        gate.open()
+        await asyncio.gather(waiting, fits)
+        return error
+
+    error = lab.run(scenario)
+    assert error.code is Code.UNAVAILABLE
+    assert "task size is 6 but scheduling capacity is only 5" in error.message
 
 
 @pytest.mark.parametrize(
@@ -497,3 +520,6 @@ def test_everyone_gets_exactly_their_own_rows(zoo, mode, can_pad, timeout, shape
     assert sum(sum(report.input_batch_sizes) for report in lab.reports) == sum(
         rows for rows, _ in shapes
     )
+    rows_run = [report.processed_batch_size - report.padding_size for report in lab.reports]
+    assert sum(rows_run) == sum(rows for rows, _ in shapes)
+    assert max(rows_run) <= lab.parameters.rows_per_batch
