@@ -7,7 +7,10 @@ import tensorflow as tf
 
 from configs.errors import ConfigError, StageError
 from configs.types import TrainConfig
-from trainer.run_fn import apply_hyperparameters, run_fn
+from trainer.fitting import FittedClassifier
+from trainer.input_fn import open_split
+from trainer.model import build_classifier
+from trainer.run_fn import apply_hyperparameters, decide_on_validation, run_fn
 from trainer.thresholds import Decision
 
 
@@ -33,6 +36,20 @@ def test_the_decision_is_measured_on_validation(finished):
     history = json.loads(Path(finished.model_run_dir, "history.json").read_text())["epochs"]
     best = min(history, key=lambda epoch: epoch["val_loss"])
     assert decision.validation_accuracy == pytest.approx(best["val_accuracy"], abs=1e-3)
+
+
+def test_images_of_unknown_classes_decide_nothing(tmp_path, write_shards, image_size):
+    pattern = write_shards(tmp_path, "validation", [0, 1, 2, -1] * 2)
+    validation = open_split([pattern], name="validation", num_classes=3, image=image_size)
+    config = TrainConfig(backbone="reference", batch_size=4)
+    model = build_classifier(
+        config,
+        num_classes=3,
+        height_pixels=image_size.height_pixels,
+        width_pixels=image_size.width_pixels,
+    )
+    decision = decide_on_validation(FittedClassifier(model, {}), validation, config)
+    assert decision.validation_examples == 6
 
 
 def test_what_the_tuner_found_rules(make_fn_args):

@@ -28,8 +28,9 @@ def test_the_threshold_separates_shifted_probabilities():
     assert decision.validation_accuracy == 1
 
 
-def test_of_equally_good_thresholds_the_middle_one_is_taken():
-    logits = _two_class_logits([0.2, 0.8])
+@pytest.mark.parametrize("probabilities", [[0.2, 0.8], [0.2, 0.7], [0.4, 0.9]])
+def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken(probabilities):
+    logits = _two_class_logits(probabilities)
     decision = choose_decision(logits, [0, 1], review_band=0.0, is_balanced=True)
     assert decision.threshold == 0.5
 

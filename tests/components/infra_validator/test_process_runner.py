@@ -15,7 +15,8 @@ from components.infra_validator.process_runner import (
 )
 
 LISTENER = (
-    "import socket, sys, time\n"
+    "import signal, socket, sys, time\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (print('asked to stop', flush=True), sys.exit(0)))\n"
     "flags = dict(a.lstrip('-').split('=', 1) for a in sys.argv[1:])\n"
     "print('serving', flags['model_name'], flush=True)\n"
     "ports = [int(flags[name]) for name in ('port', 'rest_api_port')]\n"
@@ -42,7 +43,7 @@ def test_a_server_that_listens_is_running_until_stopped(tmp_path):
     runner.WaitUntilRunning(time.time() + 30)
     assert runner.memory_bytes() > 1_000_000
     runner.Stop()
-    assert "serving m" in runner.GetLogs()
+    assert runner.GetLogs().splitlines() == ["serving m", "asked to stop"]
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", runner.grpc_port), timeout=1)
 
