@@ -101,5 +101,6 @@ def fingerprint(folder: Path) -> Fingerprint:
                 status = os.stat(path)  # noqa: PTH116
             except OSError:
                 continue
-            rows.append((os.path.relpath(path, folder), status.st_size, status.st_mtime_ns))
+            # The time of change, not of modification: rights may have been what was wrong.
+            rows.append((os.path.relpath(path, folder), status.st_size, status.st_ctime_ns))
     return tuple(sorted(rows))

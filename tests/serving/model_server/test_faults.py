@@ -145,6 +145,11 @@ def make_link_to_nothing(source, folder):
     (folder / "saved_model.pb").symlink_to("nothing")
 
 
+def skip_where_root_reads_everything():
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("root reads everything here: there is no setpriv to take that right away")
+
+
 # Model -> how its version 2 is made, the code in its status, words in its error.
 BROKEN = {
     "corrupt": (make_corrupt, {"DATA_LOSS", "INVALID_ARGUMENT"}, "saved_model.pb"),
@@ -170,7 +175,7 @@ NO_VERSIONS = ("two", "-2", "+2", "2.0", "0x2", "2 ", "99999999999999999999", ".
 def broken(tmp_path_factory, launch, push, affine_folders):
     """A server of one good version per model; returns it and the folder of the models."""
     models = tmp_path_factory.mktemp("broken")
-    for name in (*BROKEN, "odd-names", "slow-copy"):
+    for name in (*BROKEN, "odd-names", "slow-copy", "rights"):
         (models / name).mkdir()
         push(models / name, 1)
     config = models / "models.config"
@@ -192,8 +197,8 @@ def broken(tmp_path_factory, launch, push, affine_folders):
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_version_says_why_while_the_old_one_goes_on_serving(broken, affine_folders, name):
-    if name.startswith("unreadable") and os.geteuid() == 0 and not shutil.which("setpriv"):
-        pytest.skip("root reads everything here: there is no setpriv to take that right away")
+    if name.startswith("unreadable"):
+        skip_where_root_reads_everything()
     server, models = broken
     make, codes, words = BROKEN[name]
     beside = models / name / ".2.part"
@@ -205,6 +210,17 @@ def test_a_broken_version_says_why_while_the_old_one_goes_on_serving(broken, aff
     assert (report.version, report.error_code in codes) == (2, True), report
     assert words in report.error_message
     assert offset_of(server, name) == 1
+
+
+def test_a_version_is_served_once_its_files_may_be_read(broken, affine_folders):
+    skip_where_root_reads_everything()
+    server, models = broken
+    beside = models / "rights" / ".2.part"
+    make_file_unreadable(affine_folders[2], beside)
+    beside.rename(models / "rights" / "2")
+    server.wait_for_states("rights", {1: "AVAILABLE", 2: "END"})
+    (models / "rights" / "2" / "saved_model.pb").chmod(0o644)
+    server.wait_for_states("rights", {1: "END", 2: "AVAILABLE"})
 
 
 def test_a_version_copied_slowly_file_by_file_is_served_once_it_is_whole(broken, affine_folders):
