@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 
 from serving.model_server.errors import InvalidArgumentError
 from serving.model_server.image_sizes import MAX_BLOCKS, UNBOUNDED, count_pixels
-from serving.model_server.runner import Runner
-from serving.model_server.servable import Servable, Signature, Tensors
+from serving.model_server.runner import ModelCall, Runner
+from serving.model_server.servable import Tensors
 
 _MAX_STRINGS_ON_LOOP: Final = 64
 _EXAMPLE_TAG: Final = 0x0A
@@ -25,20 +25,11 @@ class ImageLimitRunner:
         self._runner = runner
         self._max_pixels = max_pixels
 
-    async def run(
-        self,
-        servable: Servable,
-        signature: Signature,
-        inputs: Tensors,
-        output_filter: tuple[str, ...],
-    ) -> Tensors:
+    async def run(self, call: ModelCall) -> Tensors:
         """Run a signature unless an input is too large an image; see `Runner`.
 
         Args:
-            servable: the version, leased by the caller.
-            signature: one of its signatures.
-            inputs: a value for each input.
-            output_filter: outputs to compute; empty for all.
+            call: what to run.
 
         Returns:
             The outputs by alias.
@@ -46,12 +37,12 @@ class ImageLimitRunner:
         Raises:
             ServingError: INVALID_ARGUMENT for too large an image; else what the runner raises.
         """
-        num_strings = sum(value.size for value in inputs.values() if value.dtype == np.object_)
+        num_strings = sum(value.size for value in call.inputs.values() if value.dtype == np.object_)
         if num_strings > _MAX_STRINGS_ON_LOOP:
-            await asyncio.to_thread(check_images, inputs, self._max_pixels)
+            await asyncio.to_thread(check_images, call.inputs, self._max_pixels)
         elif num_strings:
-            check_images(inputs, self._max_pixels)
-        return await self._runner.run(servable, signature, inputs, output_filter)
+            check_images(call.inputs, self._max_pixels)
+        return await self._runner.run(call)
 
 
 def check_images(inputs: Tensors, max_pixels: int) -> None:

@@ -15,7 +15,7 @@ from serving.model_server.inference import (
 )
 from serving.model_server.predict import read_selector
 from serving.model_server.registry import ModelSelector, Registry
-from serving.model_server.runner import Runner
+from serving.model_server.runner import ModelCall, Runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Inferrer:
         with self.registry.lease(selector) as servable:
             inference = plan(servable, request)
             outputs = await self.runner.run(
-                servable, inference.signature, inference.inputs, inference.output_filter
+                ModelCall(servable, inference.signature, inference.inputs, inference.output_filter)
             )
             if self.observe_examples is not None:
                 count = len(next(iter(inference.inputs.values())))

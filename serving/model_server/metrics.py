@@ -17,8 +17,8 @@ from prometheus_client.samples import Sample
 from serving.model_server.batching import BatchReport
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.request_scope import api_scope, current_api
-from serving.model_server.runner import Runner
-from serving.model_server.servable import Servable, Signature, Tensors
+from serving.model_server.runner import ModelCall, Runner
+from serving.model_server.servable import Tensors
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 UNKNOWN_MODEL: Final = "(unknown)"
@@ -213,17 +213,11 @@ class _WatchedRunner:
         self._runner = runner
         self._histogram = histogram
 
-    async def run(
-        self,
-        servable: Servable,
-        signature: Signature,
-        inputs: Tensors,
-        output_filter: tuple[str, ...],
-    ) -> Tensors:
+    async def run(self, call: ModelCall) -> Tensors:
         started = time.perf_counter()
-        outputs = await self._runner.run(servable, signature, inputs, output_filter)
+        outputs = await self._runner.run(call)
         microseconds = (time.perf_counter() - started) * _MICROSECONDS
-        self._histogram.labels(servable.name, current_api(), _RUNTIME).observe(microseconds)
+        self._histogram.labels(call.servable.name, current_api(), _RUNTIME).observe(microseconds)
         return outputs
 
 

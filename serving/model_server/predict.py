@@ -10,7 +10,7 @@ from serving.model_server import json_predict
 from serving.model_server.errors import InvalidArgumentError, ServingError
 from serving.model_server.json_worker import JsonWorker, is_slow_to_read
 from serving.model_server.registry import ModelSelector, Registry
-from serving.model_server.runner import Runner
+from serving.model_server.runner import ModelCall, Runner
 from serving.model_server.servable import DEFAULT_SIGNATURE, Signature
 from serving.model_server.tensor_proto import read_tensor, write_tensor
 
@@ -53,7 +53,7 @@ class Predictor:
                 for alias, proto in request.inputs.items()
             }
             output_filter = tuple(request.output_filter)
-            outputs = await self.runner.run(servable, signature, inputs, output_filter)
+            outputs = await self.runner.run(ModelCall(servable, signature, inputs, output_filter))
             response = predict_pb2.PredictResponse()
             response.model_spec.name = servable.name
             response.model_spec.signature_name = signature.name
@@ -82,7 +82,7 @@ class Predictor:
         with self.registry.lease(selector) as servable:
             signature = _signature_of_rest(servable.signatures, parsed.signature_name)
             inputs, reply_format = json_predict.read_inputs(parsed, signature)
-            outputs = await self.runner.run(servable, signature, inputs, ())
+            outputs = await self.runner.run(ModelCall(servable, signature, inputs))
         return json_predict.write_reply(outputs, reply_format)
 
     async def _predict_large_json(
@@ -96,7 +96,7 @@ class Predictor:
                 raise
             parsed = await worker.read(body, servable.signatures)
             signature = _signature_of_rest(servable.signatures, parsed.signature_name)
-            outputs = await self.runner.run(servable, signature, parsed.inputs, ())
+            outputs = await self.runner.run(ModelCall(servable, signature, parsed.inputs))
         return json_predict.write_reply(outputs, parsed.reply_format)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -10,23 +11,31 @@ from serving.model_server.request_scope import time_limit_ms
 from serving.model_server.servable import Servable, Signature, Tensors, TensorSpec
 
 
+@dataclasses.dataclass(frozen=True)
+class ModelCall:
+    """A checked request.
+
+    Attributes:
+        servable: the version, leased by the caller.
+        signature: what to run of it.
+        inputs: a value for each input; in a batch their first dimension is joined.
+        output_filter: outputs to compute; empty for all.
+    """
+
+    servable: Servable
+    signature: Signature
+    inputs: Tensors
+    output_filter: tuple[str, ...] = ()
+
+
 class Runner(Protocol):
     """Runs a checked request on a version; awaiting it never blocks the event loop."""
 
-    async def run(
-        self,
-        servable: Servable,
-        signature: Signature,
-        inputs: Tensors,
-        output_filter: tuple[str, ...],
-    ) -> Tensors:
+    async def run(self, call: ModelCall) -> Tensors:
         """Run a signature.
 
         Args:
-            servable: the version, leased by the caller.
-            signature: one of its signatures.
-            inputs: a value for each input.
-            output_filter: outputs to compute; empty for all.
+            call: what to run.
 
         Returns:
             The outputs by alias.
@@ -44,20 +53,11 @@ class ThreadRunner:
         self._timeout_ms = timeout_ms
         self._pool = ThreadPoolExecutor(max_threads, f"model-run-{name}")
 
-    async def run(
-        self,
-        servable: Servable,
-        signature: Signature,
-        inputs: Tensors,
-        output_filter: tuple[str, ...],
-    ) -> Tensors:
+    async def run(self, call: ModelCall) -> Tensors:
         """Run a signature in a thread; see `Runner`.
 
         Args:
-            servable: the version, leased by the caller.
-            signature: one of its signatures.
-            inputs: a value for each input.
-            output_filter: outputs to compute; empty for all.
+            call: what to run.
 
         Returns:
             The outputs by alias.
@@ -66,18 +66,18 @@ class ThreadRunner:
             ServingError: the model call failed, or ran past the time limit or the client's
                 deadline.
         """
-        outputs = signature.choose_outputs(output_filter)
+        outputs = call.signature.choose_outputs(call.output_filter)
         # A client that hangs up cancels this coroutine, but not the thread: the thread has a lease
         # of its own, so that the session is not closed under it.
-        servable.extend_lease()
+        call.servable.extend_lease()
         scope = contextvars.copy_context()
-        future = self._pool.submit(scope.run, self._call, signature, inputs, outputs)
-        future.add_done_callback(lambda _: servable.release())
+        future = self._pool.submit(scope.run, self._call, call, outputs)
+        future.add_done_callback(lambda _: call.servable.release())
         return await asyncio.wrap_future(future)
 
-    def _call(self, signature: Signature, inputs: Tensors, outputs: list[TensorSpec]) -> Tensors:
+    def _call(self, call: ModelCall, outputs: list[TensorSpec]) -> Tensors:
         # Now, not when it was queued: waiting for a thread counts against the client's deadline.
-        return signature.run(inputs, outputs, time_limit_ms(self._timeout_ms))
+        return call.signature.run(call.inputs, outputs, time_limit_ms(self._timeout_ms))
 
 
 class BatchingRunner:
@@ -88,20 +88,11 @@ class BatchingRunner:
         self._unbatched = unbatched
         self._timeout_ms = timeout_ms
 
-    async def run(
-        self,
-        servable: Servable,
-        signature: Signature,
-        inputs: Tensors,
-        output_filter: tuple[str, ...],
-    ) -> Tensors:
+    async def run(self, call: ModelCall) -> Tensors:
         """Run a signature together with other requests; see `Runner`.
 
         Args:
-            servable: the version, leased by the caller.
-            signature: one of its signatures.
-            inputs: a value for each input; the first dimension is the batch.
-            output_filter: outputs to compute; empty for all.
+            call: what to run.
 
         Returns:
             The outputs by alias.
@@ -109,14 +100,14 @@ class BatchingRunner:
         Raises:
             ServingError: as `BatchScheduler.run`.
         """
-        if servable.batching is None:
-            return await self._unbatched.run(servable, signature, inputs, output_filter)
-        outputs = signature.choose_outputs(output_filter)
+        if call.servable.batching is None:
+            return await self._unbatched.run(call)
+        outputs = call.signature.choose_outputs(call.output_filter)
         return await self._scheduler.run(
-            servable,
-            signature,
-            inputs,
+            call.servable,
+            call.signature,
+            call.inputs,
             outputs,
             time_limit_ms(self._timeout_ms),
-            servable.batching,
+            call.servable.batching,
         )

@@ -14,7 +14,7 @@ from serving.model_server.errors import Code, ServingError
 from serving.model_server.flags import ServerFlags
 from serving.model_server.loader import load_options, load_servable
 from serving.model_server.request_scope import deadline_scope, time_limit_ms
-from serving.model_server.runner import ThreadRunner
+from serving.model_server.runner import ModelCall, ThreadRunner
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def servable(tmp_path_factory, affine_folders):
 def run(servable, runner, signature, deadline_seconds, **inputs):
     async def call():
         with deadline_scope(deadline_seconds):
-            return await runner.run(servable, servable.signature(signature), inputs, ())
+            return await runner.run(ModelCall(servable, servable.signature(signature), inputs))
 
     return asyncio.run(call())
 
