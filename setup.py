@@ -29,11 +29,43 @@ MODEL_SERVER = [
     "numpy",
     "prometheus-client",
 ]
+GATEWAY = [
+    "ai-edge-litert",
+    "aiosqlite",
+    "alembic",
+    "asyncpg",
+    "fastapi",
+    "grpcio",
+    "httptools",
+    "jinja2",
+    "numpy",
+    "opentelemetry-api",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
+    "orjson",
+    "pillow",
+    "prometheus-client",
+    "protobuf",
+    "pydantic-settings",
+    "pyjwt[crypto]",
+    "python-multipart",
+    "pyyaml",
+    "redis",
+    "rich",
+    "sqlalchemy[asyncio]",
+    "structlog",
+    "typer",
+    "uvicorn",
+    "uvloop",
+]
 DEVELOPMENT = [
     "pytest",
     "pytest-timeout",
     "hypothesis",
     "httpx",
+    "litserve",  # the other model server that the benchmarks compare with
+    "playwright",  # drives the system's Chromium; downloads no browser of its own
+    "schemathesis",
     "ruff",
     "pyright[nodejs]",
 ]
@@ -50,7 +82,8 @@ setup(
     extras_require={
         "pipeline": [*PIPELINE, *MODEL_SERVER],
         "model-server": MODEL_SERVER,
-        "dev": [*PIPELINE, *MODEL_SERVER, *DEVELOPMENT],
+        "gateway": GATEWAY,
+        "dev": [*PIPELINE, *MODEL_SERVER, *GATEWAY, *DEVELOPMENT],
     },
     entry_points={"console_scripts": ["loupe = pipeline.cli.main:main"]},
 )

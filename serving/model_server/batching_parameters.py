@@ -8,16 +8,10 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import (
-    descriptor_pb2,
-    descriptor_pool,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
-
+from configs.errors import ConfigError
 from serving.model_server.errors import InvalidArgumentError
 from serving.model_server.flags import ServerFlags
+from serving.model_server.text_protos import read_text_proto
 
 logger = logging.getLogger("loupe.model_server")
 
@@ -191,16 +185,9 @@ def read_batching_parameters(file: Path) -> BatchingParameters:
             honoured.
     """
     try:
-        message = text_format.Parse(file.read_text(encoding="utf-8"), _MESSAGE_CLASS())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(
-            f"batching parameters {str(file)!r} cannot be read: {error}. Give a text file."
-        ) from error
-    except text_format.ParseError as error:
-        raise InvalidArgumentError(
-            f"Error parsing text-format {_MESSAGE_NAME}: {error} (file {str(file)!r}). "
-            "Correct that line."
-        ) from error
+        message = read_text_proto(str(file), "BatchingParameters", "batching parameters")
+    except ConfigError as error:
+        raise InvalidArgumentError(str(error)) from error
     try:
         parameters = BatchingParameters(**dict(_given_values(message)))
     except InvalidArgumentError as error:
@@ -219,45 +206,3 @@ def _given_values(message: Any) -> list[tuple[str, Any]]:
         plain = tuple(value) if field.is_repeated else value
         values.append((field.name, value.value if is_wrapper else plain))
     return values
-
-
-_MESSAGE_NAME: Final = "tensorflow.serving.BatchingParameters"
-_FIELDS: Final = (
-    ("max_batch_size", "Int64Value"),
-    ("batch_timeout_micros", "Int64Value"),
-    ("max_enqueued_batches", "Int64Value"),
-    ("num_batch_threads", "Int64Value"),
-    ("thread_pool_name", "StringValue"),
-    ("allowed_batch_sizes", ""),
-    ("pad_variable_length_inputs", ""),
-    ("enable_large_batch_splitting", "BoolValue"),
-    ("max_execution_batch_size", "Int64Value"),
-)
-
-
-def _make_message_class() -> Any:
-    # tensorflow-serving-api does not ship this message. A pool of its own, so that a release that
-    # does would not clash; in text format the field numbers do not matter.
-    file = descriptor_pb2.FileDescriptorProto(
-        name="loupe/batching_parameters.proto", package="tensorflow.serving", syntax="proto3"
-    )
-    wrappers = descriptor_pb2.FileDescriptorProto()
-    wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
-    file.dependency.append(wrappers.name)
-    definition = file.message_type.add(name=_MESSAGE_NAME.rpartition(".")[2])
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for number, (name, wrapper) in enumerate(_FIELDS, start=1):
-        field = definition.field.add(name=name, number=number, label=kinds.LABEL_OPTIONAL)
-        if wrapper:
-            field.type, field.type_name = kinds.TYPE_MESSAGE, f".google.protobuf.{wrapper}"
-        elif name == "allowed_batch_sizes":
-            field.type, field.label = kinds.TYPE_INT64, kinds.LABEL_REPEATED
-        else:
-            field.type = kinds.TYPE_BOOL
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers.SerializeToString())
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(_MESSAGE_NAME))
-
-
-_MESSAGE_CLASS: Final = _make_message_class()

@@ -7,7 +7,7 @@ from serving.model_server.flags import ServerFlags
 from serving.model_server.text_protos import read_text_proto
 
 DEFAULT_METRICS_PATH: Final = "/monitoring/prometheus/metrics"
-_FLAG: Final = "monitoring_config_file"
+_FLAG: Final = "--monitoring_config_file"
 _TAKEN: Final = ("/healthz", "/readyz")
 
 
@@ -30,13 +30,13 @@ def read_metrics_path(flags: ServerFlags) -> str:
         return ""
     if not flags.rest_api_port:
         raise ConfigError(
-            f"--{_FLAG} enables Prometheus and --rest_api_port is 0. Metrics are exported on the "
+            f"{_FLAG} enables Prometheus and --rest_api_port is 0. Metrics are exported on the "
             "REST port: give one."
         )
     path = config.prometheus_config.path or DEFAULT_METRICS_PATH
     if not path.startswith("/") or path.lower().startswith("/v1/") or path in _TAKEN:
         raise ConfigError(
-            f"--{_FLAG} has the path {path!r}, expected one that begins with / and is neither "
+            f"{_FLAG} has the path {path!r}, expected one that begins with / and is neither "
             f"below /v1/ nor one of {', '.join(_TAKEN)}. Leave it out for {DEFAULT_METRICS_PATH}."
         )
     return path

@@ -4,39 +4,65 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import text_format
 
 from configs.errors import ConfigError
+from serving.protos import (
+    BOOL,
+    BOOL_VALUE,
+    INT64,
+    INT64_VALUE,
+    STRING,
+    STRING_VALUE,
+    Field,
+    make_message_classes,
+)
 
-_Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE: Final = "tensorflow.serving"
-# Message -> its fields, numbered from 1; a text is the name of another message of this table.
-_MESSAGES: Final[dict[str, tuple[tuple[str, Any], ...]]] = {
-    "PrometheusConfig": (("enable", _Field.TYPE_BOOL), ("path", _Field.TYPE_STRING)),
-    "MonitoringConfig": (("prometheus_config", "PrometheusConfig"),),
-    "SSLConfig": (
-        ("server_key", _Field.TYPE_STRING),
-        ("server_cert", _Field.TYPE_STRING),
-        ("custom_ca", _Field.TYPE_STRING),
-        ("client_verify", _Field.TYPE_BOOL),
-    ),
-}
-"""Source: tensorflow_serving/config/monitoring_config.proto and ssl_config.proto."""
+_MESSAGE_CLASSES: Final = make_message_classes(
+    _PACKAGE,
+    {
+        "BatchingParameters": (
+            Field("max_batch_size", INT64_VALUE),
+            Field("batch_timeout_micros", INT64_VALUE),
+            Field("max_enqueued_batches", INT64_VALUE),
+            Field("num_batch_threads", INT64_VALUE),
+            Field("thread_pool_name", STRING_VALUE),
+            Field("allowed_batch_sizes", INT64, is_repeated=True),
+            Field("pad_variable_length_inputs", BOOL),
+            Field("enable_large_batch_splitting", BOOL_VALUE),
+            Field("max_execution_batch_size", INT64_VALUE),
+        ),
+        "PrometheusConfig": (Field("enable", BOOL), Field("path", STRING)),
+        "MonitoringConfig": (Field("prometheus_config", "PrometheusConfig"),),
+        "SSLConfig": (
+            Field("server_key", STRING),
+            Field("server_cert", STRING),
+            Field("custom_ca", STRING),
+            Field("client_verify", BOOL),
+        ),
+    },
+)
+"""Only names and types matter: these messages are read as text.
+
+Source: tensorflow_serving/config/monitoring_config.proto and ssl_config.proto,
+tensorflow_serving/servables/tensorflow/session_bundle_config.proto.
+"""
 _SECRET: Final = ("SSLConfig",)
 _STRING_OR_COMMENT: Final = re.compile(
     r'"(?:[^"\\]|\\.)*"' r"|'(?:[^'\\]|\\.)*'" r"|#[^\n]*", re.DOTALL
 )
 
 
-def read_text_proto(path: str, message_name: str, flag: str) -> Any:
+def read_text_proto(path: str, message_name: str, source: str) -> Any:
     """Read a text-format message from a file.
 
     Strings may run over several lines, as they may in C++: that is how PEM texts are pasted.
 
     Args:
         path: the file.
-        message_name: `MonitoringConfig` or `SSLConfig`.
-        flag: the flag that names the file, for messages.
+        message_name: `BatchingParameters`, `MonitoringConfig` or `SSLConfig`.
+        source: what names the file, for messages, such as `--ssl_config_file`.
 
     Returns:
         The message.
@@ -47,13 +73,15 @@ def read_text_proto(path: str, message_name: str, flag: str) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--{flag} {path!r} cannot be read: {error}.") from error
+        raise ConfigError(
+            f"{source} {path!r} cannot be read: {error}. Give a text file."
+        ) from error
     try:
-        return text_format.Parse(_join_lines(text), _message_class(message_name)())
+        return text_format.Parse(_join_lines(text), _MESSAGE_CLASSES[message_name]())
     except text_format.ParseError as error:
         raise ConfigError(
             f"Error parsing text-format {_PACKAGE}.{message_name}: "
-            f"{_describe(error, message_name)} (--{flag} {path!r}). Correct that line."
+            f"{_describe(error, message_name)} ({source} {path!r}). Correct that line."
         ) from (None if message_name in _SECRET else error)
 
 
@@ -70,21 +98,3 @@ def _describe(error: text_format.ParseError, message_name: str) -> str:
         return str(error)
     # The error's own text repeats the line, which may be one of a private key.
     return f"line {error.GetLine()}, column {error.GetColumn()}"
-
-
-def _message_class(name: str) -> Any:
-    # A pool of its own: a later tensorflow-serving-api may bring the same names along.
-    pool = descriptor_pool.DescriptorPool()
-    file = descriptor_pb2.FileDescriptorProto(
-        name="loupe/text_protos.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for message_name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=message_name)
-        for number, (field_name, kind) in enumerate(fields, start=1):
-            field = message.field.add(name=field_name, number=number, label=_Field.LABEL_OPTIONAL)
-            if isinstance(kind, str):
-                field.type, field.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
-            else:
-                field.type = kind
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))

@@ -12,7 +12,7 @@ from configs.errors import ConfigError
 from serving.model_server.flags import ServerFlags
 from serving.model_server.text_protos import read_text_proto
 
-_FLAG: Final = "ssl_config_file"
+_FLAG: Final = "--ssl_config_file"
 
 
 def read_credentials(flags: ServerFlags) -> Any:
@@ -33,10 +33,10 @@ def read_credentials(flags: ServerFlags) -> Any:
     config = read_text_proto(path, "SSLConfig", _FLAG)
     for name in ("server_key", "server_cert"):
         if not getattr(config, name):
-            raise ConfigError(f"--{_FLAG} {path!r} has no {name}, expected a PEM text. Add it.")
+            raise ConfigError(f"{_FLAG} {path!r} has no {name}, expected a PEM text. Add it.")
     if config.client_verify and not config.custom_ca:
         raise ConfigError(
-            f"--{_FLAG} {path!r} has client_verify and no custom_ca, expected the PEM text of the "
+            f"{_FLAG} {path!r} has client_verify and no custom_ca, expected the PEM text of the "
             "authority that signed the clients' certificates. Add it."
         )
     _check_key_pair(config, path)
@@ -61,7 +61,7 @@ def _check_key_pair(config: Any, path: str) -> None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(
-                f"--{_FLAG} {path!r}: server_key and server_cert cannot be used: {error}. Expected "
+                f"{_FLAG} {path!r}: server_key and server_cert cannot be used: {error}. Expected "
                 "an unencrypted PEM key and the PEM certificate (chain) that was made with it."
             ) from error
 
@@ -73,5 +73,5 @@ def _check_authorities(config: Any, path: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=config.custom_ca)
     except (ssl.SSLError, ValueError) as error:
         raise ConfigError(
-            f"--{_FLAG} {path!r}: custom_ca cannot be used: {error}. Expected PEM certificates."
+            f"{_FLAG} {path!r}: custom_ca cannot be used: {error}. Expected PEM certificates."
         ) from error

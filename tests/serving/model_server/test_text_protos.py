@@ -9,7 +9,7 @@ from serving.model_server.text_protos import read_text_proto
 def read(tmp_path, text, message="SSLConfig"):
     file = tmp_path / "file.config"
     file.write_text(text)
-    return read_text_proto(str(file), message, "a_flag")
+    return read_text_proto(str(file), message, "--a_flag")
 
 
 def test_fields_and_nested_messages(tmp_path):
@@ -28,7 +28,7 @@ def test_fields_and_nested_messages(tmp_path):
 )
 def test_strings_may_run_over_lines(tmp_path, text):
     (tmp_path / "file.config").write_bytes(text.encode())
-    config = read_text_proto(str(tmp_path / "file.config"), "SSLConfig", "a_flag")
+    config = read_text_proto(str(tmp_path / "file.config"), "SSLConfig", "--a_flag")
     assert config.server_key == "a\nb # c\n"
 
 
@@ -49,4 +49,4 @@ def test_what_does_not_parse_is_told_without_repeating_a_key(tmp_path):
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="--a_flag '/no/file' cannot be read: "):
-        read_text_proto("/no/file", "SSLConfig", "a_flag")
+        read_text_proto("/no/file", "SSLConfig", "--a_flag")
