@@ -20,8 +20,7 @@ from benchmarks.serving_model import (
     SIDE_PIXELS,
     VERSIONS,
 )
-from benchmarks.serving_peer import PATH as PEER_PATH
-from benchmarks.serving_peer import has_fastapi
+from benchmarks.serving_peer import PEERS, PREDICT_PATH
 from benchmarks.serving_processes import (
     Server,
     batching_flags,
@@ -35,7 +34,7 @@ from serving.model_server.client import ModelServerClient
 MAX_COST_RATIO: Final = 1 / 0.75
 MAX_P99_MS: Final = 75
 MAX_OVERHEAD_MS: Final = 1.5
-MAX_COST_OF_PEER: Final = 1 / 5
+MAX_COST_OF_PEERS: Final = {"fastapi": 1 / 5, "litserve": 1.0}
 MAX_GROWTH: Final = 1.1
 DRAWN_IMAGES: Final = 400
 
@@ -63,7 +62,7 @@ class Plan:
 
 
 def serving(settings: BenchmarkSettings) -> Result:
-    """Compare the served reference CNN with in-process calls and with FastAPI; watch its memory.
+    """Compare the served reference CNN with in-process calls and other servers; watch its memory.
 
     Args:
         settings: where images are, and repeats.
@@ -102,8 +101,6 @@ def measure_serving(settings: BenchmarkSettings, plan: Plan) -> Result:
         "plan": dataclasses.asdict(plan),
         "images": {**made, "folder": images.name},
         "batching": flags or "the server refuses --enable_batching: every request runs alone",
-        "peer": "FastAPI" if has_fastapi() else "bare ASGI app; FastAPI is not installed",
-        "other_model_server": "none is among the locked dependencies",
         "rounds": rounds,
         "forms": forms,
         "memory": memory,
@@ -130,8 +127,10 @@ def _measure_round(folder: Path, plan: Plan, flags: list[str]) -> dict[str, Any]
                 clients = _load(folder, server, protocol, "jpeg", plan, num_clients)
                 report[f"{protocol} {num_clients}"] = clients
     after = _measure_in_process(folder, plan)
-    with peer_server(folder / PEER_FILE, SIDE_PIXELS, folder / "peer.log") as peer:
-        report["peer"] = _load(folder, peer, "rest", "jpeg", plan, plan.num_clients, PEER_PATH)
+    models = {"fastapi": PEER_FILE, "litserve": f"{MODEL_NAME}/{VERSIONS[0]}"}
+    for name, model in models.items():
+        with peer_server(name, folder / model, SIDE_PIXELS, folder / f"{name}.log") as peer:
+            report[name] = _load(folder, peer, "rest", "jpeg", plan, plan.num_clients, PREDICT_PATH)
     return {**report, "in process": {"before": before, "after": after}}
 
 
@@ -202,7 +201,6 @@ def _figures(rounds: list[dict[str, Any]], plan: Plan, *, is_batched: bool) -> l
     for protocol in PROTOCOLS:
         many = f"{protocol} {plan.num_clients}"
         costs = [ratio(_limit(each), each[many]["requests_per_second"]) for each in rounds]
-        peers = [_peer_cost(each, many) for each in rounds]
         overheads = [each[f"{protocol} 1"]["p50_ms"] - _single(each) for each in rounds]
         where = f"{protocol}, {plan.num_clients} clients{note}"
         figures += [
@@ -219,12 +217,14 @@ def _figures(rounds: list[dict[str, Any]], plan: Plan, *, is_batched: bool) -> l
                 "ms",
                 MAX_OVERHEAD_MS,
             ),
-            Figure(
-                f"{where}: seconds, times {'FastAPI' if has_fastapi() else 'a bare ASGI app'} "
-                "with model.predict",
-                statistics.median(peers),
-                "",
-                MAX_COST_OF_PEER,
+            *(
+                Figure(
+                    f"{where}: seconds, times {title}",
+                    statistics.median(_peer_cost(each, many, peer) for each in rounds),
+                    "",
+                    MAX_COST_OF_PEERS[peer],
+                )
+                for peer, title in PEERS.items()
             ),
             Figure(f"{where}: answers", _median(rounds, many, "requests_per_second"), "/s"),
         ]
@@ -232,7 +232,10 @@ def _figures(rounds: list[dict[str, Any]], plan: Plan, *, is_batched: bool) -> l
         *figures,
         Figure("in process, full batches", statistics.median(map(_limit, rounds)), "images/s"),
         Figure("in process, 1 image: p50", statistics.median(map(_single, rounds)), "ms"),
-        Figure("peer: answers", _median(rounds, "peer", "requests_per_second"), "/s"),
+        *(
+            Figure(f"{title}: answers", _median(rounds, peer, "requests_per_second"), "/s")
+            for peer, title in PEERS.items()
+        ),
     ]
 
 
@@ -244,8 +247,8 @@ def _single(measured: Report) -> float:
     return statistics.mean(side["single_p50_ms"] for side in measured["in process"].values())
 
 
-def _peer_cost(measured: Report, many: str) -> float:
-    return ratio(measured["peer"]["requests_per_second"], measured[many]["requests_per_second"])
+def _peer_cost(measured: Report, many: str, peer: str) -> float:
+    return ratio(measured[peer]["requests_per_second"], measured[many]["requests_per_second"])
 
 
 def _median(rounds: list[dict[str, Any]], name: str, key: str) -> float:

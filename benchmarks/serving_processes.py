@@ -1,6 +1,8 @@
 """The processes of `benchmarks.serving`: servers that are ended again, steps that report JSON."""
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -102,11 +104,12 @@ def model_server(base_path: Path, log: Path, flags: Sequence[str]) -> Generator[
 
 
 @contextlib.contextmanager
-def peer_server(model: Path, side_pixels: int, log: Path) -> Generator[Server]:
+def peer_server(peer: str, model: Path, side_pixels: int, log: Path) -> Generator[Server]:
     """Run `benchmarks.serving_peer` until the block ends.
 
     Args:
-        model: the Keras file.
+        peer: `fastapi` or `litserve`.
+        model: its model.
         side_pixels: height and width of its input.
         log: file for what it prints.
 
@@ -117,12 +120,12 @@ def peer_server(model: Path, side_pixels: int, log: Path) -> Generator[Server]:
         StageError: it did not start.
     """
     port = free_port()
-    command = ["-m", "benchmarks.serving_peer", str(model), f"--port={port}"]
+    command = ["-m", "benchmarks.serving_peer", peer, str(model), f"--port={port}"]
     with _process([*command, f"--side-pixels={side_pixels}"], log) as process:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(f"http://127.0.0.1:{port}{READY_PATH}"):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise StageError(f"benchmarks.serving_peer did not start. See '{log}'.")
+                raise StageError(f"benchmarks.serving_peer {peer} did not start. See '{log}'.")
             time.sleep(0.1)
         yield Server(process.pid, 0, port, log)
 
@@ -172,11 +175,12 @@ def _process(arguments: Sequence[str], log: Path) -> Generator["subprocess.Popen
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # LitServe's workers outlive it: all of them are ended
         )
     try:
         yield process
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

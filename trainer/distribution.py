@@ -20,8 +20,8 @@ def choose_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     """Choose how steps are spread over devices.
 
     Args:
-        config: `strategy` is `auto` or `mirrored` (MirroredStrategy over every GPU, or over every
-            logical CPU when there is none) or `none`.
+        config: `strategy` is `mirrored` (MirroredStrategy over every GPU, or over every logical CPU
+            when there is none), `none`, or `auto`: `mirrored`, but on a single CPU `none`.
 
     Returns:
         The strategy.
@@ -31,7 +31,12 @@ def choose_strategy(config: TrainConfig) -> tf.distribute.Strategy:
     """
     if config.strategy == "none":
         return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    gpus = tf.config.list_logical_devices("GPU")
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    # One CPU has nothing to mirror, and MirroredStrategy's input waits there after each epoch: see
+    # `trainer.input_fn`.
+    if config.strategy == "auto" and not gpus and len(devices) == 1:
+        return tf.distribute.get_strategy()
     if config.batch_size % len(devices):
         raise ConfigError(
             f"train.batch_size is {config.batch_size}, expected a multiple of the "

@@ -194,6 +194,10 @@ def _read_shard(path: tf.Tensor) -> tf.data.Dataset:
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
+    # The tuner's thread sleeps for twice as long each time, up to a minute, and an iterator that
+    # ends waits for it to wake: up to as long as an epoch took. AUTOTUNE without it is a call for
+    # each core.
+    options.autotune.enabled = False
     # Under a strategy of one machine every replica reads from the same pipeline.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

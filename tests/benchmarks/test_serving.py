@@ -18,13 +18,14 @@ def test_every_promise_has_a_figure(result):
     promised = [figure.name for figure in result.figures if figure.goal is not None]
     for protocol in ("grpc", "rest"):
         mine = [name for name in promised if name.startswith(protocol)]
-        assert len(mine) == 4
+        assert len(mine) == 5
         assert any("in process with full batches" in name for name in mine)
         assert any(name.endswith("p99") for name in mine)
         assert any("p50 beyond the call in process" in name for name in mine)
         assert any("with model.predict" in name for name in mine)
+        assert any(name.endswith("LitServe") for name in mine)
     assert "memory after 3 version swaps, times before" in promised
-    assert len(promised) == 9
+    assert len(promised) == 11
 
 
 def test_every_protocol_and_form_is_in_the_table(result):
@@ -36,9 +37,9 @@ def test_every_protocol_and_form_is_in_the_table(result):
 
 def test_what_was_measured_is_plausible(result):
     for each in result.details["rounds"]:
-        assert (
-            each["in process"]["before"]["images_per_second"] > each["peer"]["requests_per_second"]
-        )
+        limit = each["in process"]["before"]["images_per_second"]
+        assert limit > each["fastapi"]["requests_per_second"]
+        assert limit > each["litserve"]["requests_per_second"]
     assert result.details["forms"]["grpc jpeg"]["requests"] > 10
     assert result.details["memory"]["before"] > 100 << 20
     assert result.details["images"]["images"] == 64

@@ -12,8 +12,13 @@ from trainer.distribution import choose_precision, choose_strategy, choose_xla, 
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 
 
-def test_auto_mirrors_over_the_devices_there_are():
+def test_a_single_cpu_has_nothing_to_mirror():
     strategy = choose_strategy(TrainConfig())
+    assert isinstance(strategy, tf.distribute.MirroredStrategy) == HAS_GPU
+
+
+def test_mirrored_is_over_the_devices_there_are():
+    strategy = choose_strategy(TrainConfig(strategy="mirrored"))
     assert isinstance(strategy, tf.distribute.MirroredStrategy)
     kind = "GPU" if HAS_GPU else "CPU"
     assert strategy.num_replicas_in_sync == len(tf.config.list_logical_devices(kind))

@@ -108,3 +108,11 @@ def test_class_weights_average_to_one():
     assert weights[1] == 0
     assert weights @ counts == pytest.approx(40)
     assert weights[0] == pytest.approx(3 * weights[2])
+
+
+def test_an_iterator_that_ends_waits_for_no_tuner(split):
+    for dataset in (
+        make_training_dataset(split, _config()),
+        make_evaluation_dataset(split, _config()),
+    ):
+        assert dataset.options().autotune.enabled is False
