@@ -49,6 +49,11 @@ class Workspace:
         """File that the one running pipeline of this workspace holds locked."""
         return self.root / "run.lock"
 
+    @property
+    def gateway_state(self) -> Path:
+        """Folder of the prediction API: its SQLite file, spool and secret."""
+        return self.root / "gateway"
+
     def serving(self, model_name: str) -> Path:
         """Folder of a model's version folders.
 

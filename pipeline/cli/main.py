@@ -69,6 +69,23 @@ def inspect(
 
 
 @app.command()
+def serve(
+    workspace: WorkspaceOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    set_: SetOption = [],  # noqa: B006
+    port: Annotated[int, typer.Option(help="Of the prediction API and its console.")] = 8080,
+    rest_port: Annotated[int, typer.Option(help="Of the model server's REST.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="Of the model server's gRPC.")] = 8500,
+) -> None:
+    """Serve the last pushed model with the prediction API and its console, for development."""
+    from pipeline.cli.serve import Ports, serve_last_model
+
+    model_name = load_config(config, set_).model_name
+    ports = Ports(gateway=port, rest=rest_port, grpc=grpc_port)
+    sys.exit(serve_last_model(Console(), _workspace(workspace), model_name, ports))
+
+
+@app.command()
 def doctor(workspace: WorkspaceOption = None) -> None:
     """Check this machine, and say what to do about what is wrong."""
     from pipeline.cli.doctor import run_doctor
