@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.figures import Result
+from benchmarks.gateway import gateway
 from benchmarks.image_ops import image_ops
 from benchmarks.images_60k import NUM_IMAGES
 from benchmarks.machine import machine_facts
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[BenchmarkSettings], Result]] = {
     "clothing_overhead": clothing_overhead,
     "pipeline_overhead": pipeline_overhead,
     "serving": serving,
+    "gateway": gateway,
 }
 RESULTS = REPOSITORY_ROOT / "benchmarks" / "results"
 EXIT_NOT_REACHED = 1

@@ -91,7 +91,7 @@ def measure_serving(settings: BenchmarkSettings, plan: Plan) -> Result:
     """
     flags = batching_flags()
     with fresh_folder(settings) as folder:
-        images = _images(settings)
+        images = images_of(settings)
         made = run_step(folder, "serving_model", [str(folder), "--images", str(images)])
         rounds = [_measure_round(folder, plan, flags) for _ in range(settings.repeats)]
         with model_server(folder / MODEL_NAME, folder / "forms.log", flags) as server:
@@ -109,7 +109,15 @@ def measure_serving(settings: BenchmarkSettings, plan: Plan) -> Result:
     return Result("serving", [*_goals_first(figures), *_table(forms)], details)
 
 
-def _images(settings: BenchmarkSettings) -> Path:
+def images_of(settings: BenchmarkSettings) -> Path:
+    """Find or draw the images that requests are made of.
+
+    Args:
+        settings: where photos are, and where images are kept.
+
+    Returns:
+        Folder of the shared photos; without them, of small drawn JPEGs.
+    """
     photos = settings.shared_data / "clothing"
     if photos.is_dir():
         return photos.resolve()

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +54,7 @@ class Stopwatch:
         """Sum up.
 
         Returns:
-            `requests`, `requests_per_second`, `p50_ms` and `p99_ms`.
+            `requests`, `requests_per_second`, `p50_ms`, `p95_ms` and `p99_ms`.
 
         Raises:
             UpstreamError: no call ended in time.
@@ -65,9 +65,12 @@ class Stopwatch:
         return {
             "requests": len(ordered),
             "requests_per_second": len(ordered) / self._seconds,
-            "p50_ms": ordered[len(ordered) // 2],
-            "p99_ms": ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))],
+            **{f"p{share}_ms": _percentile(ordered, share) for share in (50, 95, 99)},
         }
+
+
+def _percentile(ordered: list[float], share: int) -> float:
+    return ordered[min(len(ordered) - 1, len(ordered) * share // 100)]
 
 
 async def call_grpc(
@@ -91,7 +94,14 @@ async def call_grpc(
 
 
 async def call_rest(
-    port: int, path: str, requests: list[bytes], num_clients: int, stopwatch: Stopwatch
+    port: int,
+    path: str,
+    requests: list[bytes],
+    num_clients: int,
+    stopwatch: Stopwatch,
+    *,
+    headers: Sequence[str] = ("Content-Type: application/json",),
+    rate: float = 0.0,
 ) -> None:
     """POST prepared bodies, each client over a kept connection of its own.
 
@@ -101,9 +111,14 @@ async def call_rest(
         requests: the bodies, in turn.
         num_clients: connections.
         stopwatch: says when to stop, and is told of every answer.
+        headers: header lines of each request.
+        rate: requests a second over all clients, begun on time whether or not earlier ones are
+            answered; what waits for a connection counts as waiting. 0 for as many as get through.
     """
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-    whole = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in requests]
+    head = "\r\n".join([f"POST {path} HTTP/1.1", "Host: bench", *headers])
+    whole = [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in requests]
+    arrivals = itertools.count()
+    began = time.perf_counter()
 
     async def client(first: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -112,11 +127,27 @@ async def call_rest(
             writer.write(request)
             await _read_answer(reader)
 
-        await _call(send, whole[first:] + whole[:first], 1, stopwatch)
+        mine = whole[first:] + whole[:first]
+        if rate:
+            await _call_on_time(send, mine, stopwatch, (began + n / rate for n in arrivals))
+        else:
+            await _call(send, mine, 1, stopwatch)
         writer.close()
         await writer.wait_closed()
 
     await asyncio.gather(*(client(number % len(whole)) for number in range(num_clients)))
+
+
+async def _call_on_time(
+    send: Send, requests: list[bytes], stopwatch: Stopwatch, arrivals: Iterator[float]
+) -> None:
+    for request in itertools.cycle(requests):
+        due = next(arrivals)
+        await asyncio.sleep(due - time.perf_counter())
+        if not stopwatch.is_running():
+            return
+        await send(request)
+        stopwatch.add(due)
 
 
 async def _call(send: Send, requests: list[bytes], num_clients: int, stopwatch: Stopwatch) -> None:
@@ -153,13 +184,23 @@ def main() -> None:
     parser.add_argument("--clients", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--warm-seconds", type=float, default=1.0)
+    parser.add_argument("--header", action="append", help="of REST; repeatable")
+    parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0: no limit")
     options = parser.parse_args()
     requests = [path.read_bytes() for path in sorted(options.requests.iterdir())]
     stopwatch = Stopwatch(options.warm_seconds, options.seconds)
     if options.protocol == "grpc":
         calls = call_grpc(options.port, requests, options.clients, stopwatch)
     else:
-        calls = call_rest(options.port, options.path, requests, options.clients, stopwatch)
+        calls = call_rest(
+            options.port,
+            options.path,
+            requests,
+            options.clients,
+            stopwatch,
+            headers=options.header or ["Content-Type: application/json"],
+            rate=options.rate,
+        )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(calls)
     print(json.dumps(stopwatch.report()))

@@ -1,6 +1,7 @@
 """The processes of `benchmarks.serving`: servers that are ended again, steps that report JSON."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import socket
@@ -9,8 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ START_SECONDS: Final = 120
 BATCHING_FILE: Final = REPOSITORY_ROOT / "deploy" / "tf_serving" / "batching_parameters.txt"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Server:
     """A running server.
 
@@ -38,12 +38,14 @@ class Server:
         grpc_port: of gRPC; 0 when there is none.
         rest_port: of HTTP.
         log: what it prints.
+        start_seconds: from the start of the process until it was ready.
     """
 
     process_id: int
     grpc_port: int
     rest_port: int
     log: Path
+    start_seconds: float
 
     def resident_bytes(self) -> int:
         """Look at the memory of the process now.
@@ -96,11 +98,12 @@ def model_server(base_path: Path, log: Path, flags: Sequence[str]) -> Generator[
     ports = free_port(), free_port()
     command = ["-m", "serving.model_server", f"--port={ports[0]}", f"--rest_api_port={ports[1]}"]
     command += [f"--model_name={MODEL_NAME}", f"--model_base_path={base_path}", *flags]
-    with _process(command, log) as process:
-        server = Server(process.pid, *ports, log)
+    started = time.monotonic()
+    with process(command, log) as running:
+        server = Server(running.pid, *ports, log, 0.0)
         with server.client() as client:
-            client.wait_until_available(MODEL_NAME, START_SECONDS, lambda: process.poll() is None)
-        yield server
+            client.wait_until_available(MODEL_NAME, START_SECONDS, lambda: running.poll() is None)
+        yield dataclasses.replace(server, start_seconds=time.monotonic() - started)
 
 
 @contextlib.contextmanager
@@ -121,13 +124,13 @@ def peer_server(peer: str, model: Path, side_pixels: int, log: Path) -> Generato
     """
     port = free_port()
     command = ["-m", "benchmarks.serving_peer", peer, str(model), f"--port={port}"]
-    with _process([*command, f"--side-pixels={side_pixels}"], log) as process:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"http://127.0.0.1:{port}{READY_PATH}"):
-            if process.poll() is not None or time.monotonic() > deadline:
+    started = time.monotonic()
+    with process([*command, f"--side-pixels={side_pixels}"], log) as running:
+        while not answers(f"http://127.0.0.1:{port}{READY_PATH}"):
+            if running.poll() is not None or time.monotonic() > started + START_SECONDS:
                 raise StageError(f"benchmarks.serving_peer {peer} did not start. See '{log}'.")
             time.sleep(0.1)
-        yield Server(process.pid, 0, port, log)
+        yield Server(running.pid, 0, port, log, time.monotonic() - started)
 
 
 def run_step(folder: Path, module: str, arguments: Sequence[str]) -> dict[str, Any]:
@@ -167,24 +170,45 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _process(arguments: Sequence[str], log: Path) -> Generator["subprocess.Popen[bytes]"]:
+def process(
+    arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Generator["subprocess.Popen[bytes]"]:
+    """Run Python until the block ends; then it and its children are killed.
+
+    Args:
+        arguments: of the interpreter.
+        log: file for what it prints.
+        environment: its variables; None for this process' own.
+
+    Yields:
+        The process.
+    """
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        running = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=REPOSITORY_ROOT,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # LitServe's workers outlive it: all of them are ended
         )
     try:
-        yield process
+        yield running
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Ask a server whether it is ready.
+
+    Args:
+        url: of its check.
+
+    Returns:
+        Whether it answered with success.
+    """
     try:
         with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - our own port
             return True

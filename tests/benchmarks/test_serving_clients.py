@@ -7,7 +7,7 @@ from benchmarks.serving_clients import Stopwatch, call_rest
 from configs.errors import UpstreamError
 
 
-def serve_and_call(answer, seconds=0.2, num_clients=3):
+def serve_and_call(answer, seconds=0.2, num_clients=3, **options):
     """POST to a server of raw answers; return the stopwatch and what the server was sent."""
     stopwatch = Stopwatch(0, seconds)
     seen = []
@@ -24,7 +24,7 @@ def serve_and_call(answer, seconds=0.2, num_clients=3):
     async def main():
         server = await asyncio.start_server(handle, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        await call_rest(port, "/p", [b"one.", b"two."], num_clients, stopwatch)
+        await call_rest(port, "/p", [b"one.", b"two."], num_clients, stopwatch, **options)
         server.close()
 
     asyncio.run(main())
@@ -57,3 +57,10 @@ def test_calls_outside_the_measured_time_do_not_count():
     stopwatch.add(time.perf_counter())
     with pytest.raises(UpstreamError, match="no request was answered within 1 s"):
         stopwatch.report()
+
+
+def test_requests_go_out_at_the_rate_that_is_asked_for():
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    stopwatch, seen = serve_and_call(answer, seconds=0.5, num_clients=4, rate=40)
+    assert 12 <= len(seen) <= 20
+    assert stopwatch.report()["p95_ms"] < 200

@@ -1,0 +1,30 @@
+# The prediction API, without TensorFlow. From the repository root:
+#   docker build --file deploy/docker/gateway.Dockerfile --tag loupe-gateway:0.1.0 .
+ARG PYTHON_IMAGE=python:3.11.14-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS environment
+COPY requirements/gateway.lock /gateway.lock
+RUN python -m venv /environment \
+    && /environment/bin/pip install --no-cache-dir --require-hashes --requirement /gateway.lock \
+    && /environment/bin/pip uninstall --yes pip setuptools \
+    && /environment/bin/python -m compileall -q /environment/lib
+
+FROM ${PYTHON_IMAGE}
+RUN useradd --system --no-create-home --uid 10001 loupe && install --directory --owner loupe /state
+COPY --from=environment /environment /environment
+COPY configs /app/configs
+COPY schema /app/schema
+COPY data /app/data
+COPY serving/__init__.py serving/protos.py /app/serving/
+COPY serving/gateway /app/serving/gateway
+WORKDIR /app
+ENV PATH=/environment/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    LOUPE_GATEWAY_HOST=0.0.0.0 \
+    LOUPE_GATEWAY_STATE_FOLDER=/state
+USER 10001
+VOLUME /state
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/v1/health/live', timeout=2)"]
+ENTRYPOINT ["python", "-m", "serving.gateway"]
