@@ -223,7 +223,10 @@ def _promised(rounds: list[Report]) -> list[Figure]:
         Figure(
             "p50 at the same load, times a model inside the API",
             statistics.median(
-                ratio(each["batched"]["same load"]["p50_ms"], each["in the API"]["same load"]["p50_ms"])
+                ratio(
+                    each["batched"]["same load"]["p50_ms"],
+                    each["in the API"]["same load"]["p50_ms"],
+                )
                 for each in rounds
             ),
             "",
