@@ -1,4 +1,4 @@
-"""`deploy/docker/`: what the image holds is enough, and the compose file says only what is known."""
+"""`deploy/docker/`: what the image holds is enough, the compose file says only what is known."""
 
 import json
 import re
