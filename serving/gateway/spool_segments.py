@@ -24,7 +24,7 @@ class Segment:
 
     Attributes:
         records: in the order they were appended.
-        damaged: the bytes from the first frame on that is torn or broken; empty when all is well.
+        damaged: the bytes that are no record; empty when all is well.
     """
 
     records: list[PredictionRecord]
@@ -56,39 +56,48 @@ def read_segment(file: Path) -> Segment:
         file: what was appended to, whole or cut off anywhere.
 
     Returns:
-        All records before the first damage, and the rest.
+        All good records, and the rest: from the first torn or broken frame on nothing can be told
+        apart any more; a whole frame that holds no record of this program stands alone.
 
     Raises:
         OSError: the file cannot be read.
     """
     data = file.read_bytes()
     records: list[PredictionRecord] = []
+    damaged: list[bytes] = []
     place = 0
     while place < len(data):
-        end, record = _read_frame(data, place)
-        if record is None:
-            return Segment(records, data[place:])
-        records.append(record)
-        place = end
-    return Segment(records, b"")
+        frame = _read_frame(data, place)
+        if frame is None:
+            damaged.append(data[place:])
+            break
+        try:
+            records.append(_to_record(*frame.parts))
+        except (TypeError, ValueError):
+            damaged.append(data[place : frame.end])
+        place = frame.end
+    return Segment(records, b"".join(damaged))
 
 
-def _read_frame(data: bytes, place: int) -> tuple[int, PredictionRecord | None]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Frame:
+    parts: tuple[bytes, bytes]
+    end: int
+
+
+def _read_frame(data: bytes, place: int) -> _Frame | None:
     start = place + _FRAME.size
     if start > len(data):
-        return place, None
+        return None
     magic, fields_size, image_size, checksum = _FRAME.unpack_from(data, place)
-    end = start + fields_size + image_size
+    middle, end = start + fields_size, start + fields_size + image_size
     if magic != _MAGIC or end > len(data) or zlib.crc32(data[start:end]) != checksum:
-        return place, None
-    fields = orjson.loads(data[start : start + fields_size])
-    return end, _to_record(fields, data[start + fields_size : end] or None)
+        return None
+    return _Frame((data[start:middle], data[middle:end]), end)
 
 
-def _to_record(fields: dict[str, Any], image: bytes | None) -> PredictionRecord | None:
-    if not fields.keys() >= set(_FIELDS):
-        return None  # of a program with other fields
-    values = {name: fields[name] for name in _FIELDS}
-    values["created_at"] = datetime.datetime.fromisoformat(values["created_at"])
-    values["route"] = Route(values["route"])
-    return PredictionRecord(**values, review_image=image)
+def _to_record(fields: bytes, image: bytes) -> PredictionRecord:
+    values: dict[str, Any] = orjson.loads(fields)
+    values["created_at"] = datetime.datetime.fromisoformat(values.get("created_at", ""))
+    values["route"] = Route(values.get("route"))
+    return PredictionRecord(**values, review_image=image or None)

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import pickle
 import random
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from serving.gateway.database.engine import create_engine, reading
+from serving.gateway.database.migrate import migrate
 from serving.gateway.database.tables import PredictionRow, ReviewItemRow
 from serving.gateway.recorder import MAX_BATCH_IMAGE_BYTES, MAX_BATCH_RECORDS, Recorder, _split
 
@@ -128,8 +130,6 @@ def test_batches_are_bounded_in_records_and_bytes(make_record):
 
 @pytest.fixture
 async def postgresql_engine(postgresql_server, postgresql_url):
-    from serving.gateway.database.migrate import migrate
-
     await migrate(postgresql_url)
     engine = create_engine(postgresql_url)
     yield engine
@@ -243,8 +243,6 @@ class Writer:
     """A process that records until it is killed; keeps what it says it has recorded."""
 
     def __init__(self, url, folder, template):
-        import pickle
-
         self.process = subprocess.Popen(
             [sys.executable, "-c", WRITER, url, str(folder)],
             stdin=subprocess.PIPE,

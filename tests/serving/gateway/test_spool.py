@@ -1,6 +1,9 @@
 import errno
+import pickle
+import struct
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -61,6 +64,19 @@ def test_a_flipped_bit_is_noticed_and_kept_aside(open_spool, folder, make_record
     assert spool.read(path) == [record]
     (kept,) = (folder / "rejected").iterdir()
     assert kept.read_bytes() == data[len(encode_record(record)) :]
+
+
+def test_a_whole_frame_of_another_program_does_not_hide_the_others(tmp_path, make_record):
+    good = [make_record(), make_record()]
+    strangers = [make_record(created_at=None), make_record(route="teleport")]
+    frames = [*map(encode_record, (good[0], *strangers, good[1]))]
+    frames.insert(1, encode_record(good[0]).replace(b'"margin"', b'"border"'))
+    fields = frames[1][16:]
+    frames[1] = struct.pack(">4sIII", b"LPR1", len(fields), 0, zlib.crc32(fields)) + fields
+    (tmp_path / "segment").write_bytes(b"".join(frames))
+    segment = read_segment(tmp_path / "segment")
+    assert segment.records == good
+    assert segment.damaged == b"".join(frames[1:4])
 
 
 def test_segments_are_listed_oldest_first_without_the_active_one(open_spool, make_record):
@@ -130,8 +146,6 @@ spool.append(records[2])
 
 
 def test_a_record_that_does_not_fit_leaves_the_others_whole(open_spool, folder, make_record):
-    import pickle
-
     records = [make_record(), make_record(review_image=b"x" * 5000), make_record()]
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK, str(folder)],
