@@ -1,6 +1,8 @@
 """How many requests a caller may make, and all of them together."""
 
+import asyncio
 import dataclasses
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -8,10 +10,11 @@ from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from configs.errors import ConfigError
+from serving.gateway.database.engine import DRIVER_ERRORS, describe_cause
+from serving.gateway.database.tables import KEY_ID_LENGTH
 from serving.gateway.errors import ThrottledError, TooLargeError
 from serving.gateway.settings import ThrottleSettings
 from serving.gateway.throttle.buckets import Bucket, BucketStore, MemoryStore, Taken
@@ -21,7 +24,8 @@ from serving.gateway.throttle.redis_store import RedisStore
 _TOTAL: Final = "total"
 _REDIS_TIMEOUT_SECONDS: Final = 0.25
 _RETRY_STORE_SECONDS: Final = 2.0
-_GONE: Final = (SQLAlchemyError, RedisError, OSError, TimeoutError)
+_STORE_SECONDS: Final = 0.5
+_GONE: Final = (*DRIVER_ERRORS, RedisError)
 _log = structlog.get_logger(__name__)
 
 
@@ -103,7 +107,7 @@ class Throttle:
             ThrottledError: not enough tokens; its headers say when to come back.
             TooLargeError: more than a full bucket holds.
         """
-        own = Bucket(f"key:{key_id}", self._settings.key_per_second, self._settings.key_burst)
+        own = Bucket(_name_bucket(key_id), self._settings.key_per_second, self._settings.key_burst)
         most = min(own.burst, self._total.burst)
         if tokens > most:
             raise TooLargeError(
@@ -125,11 +129,12 @@ class Throttle:
     async def _take(self, buckets: tuple[Bucket, ...], tokens: int) -> Taken:
         if self._clock() >= self._retry_at:
             try:
-                taken = await self._store.take(buckets, tokens)
+                async with asyncio.timeout(_STORE_SECONDS):
+                    taken = await self._store.take(buckets, tokens)
             except _GONE as error:
                 self._retry_at = self._clock() + _RETRY_STORE_SECONDS
                 if not self._is_degraded:
-                    _log.warning("throttle_store_gone", error=str(error))
+                    _log.warning("throttle_store_gone", cause=describe_cause(error))
                 self._is_degraded = True
             else:
                 if self._is_degraded:
@@ -195,3 +200,10 @@ def _state_of(bucket: Bucket, tokens: float) -> ThrottleState:
         remaining=max(0, math.floor(tokens)),
         reset_seconds=math.ceil((bucket.burst - tokens) / bucket.per_second),
     )
+
+
+def _name_bucket(key_id: str) -> str:
+    # A name that a store cannot hold would look like a store that is gone.
+    if len(key_id) > KEY_ID_LENGTH or not (key_id.isascii() and key_id.isprintable()):
+        return f"hash:{hashlib.sha256(key_id.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return f"key:{key_id}"
