@@ -26,6 +26,7 @@ SERVING_MAY_IMPORT = {
     "serving",
     "data.quality",
     "data.images",
+    "data.signatures",
     "data.folders",
     "data.sources",
 }
