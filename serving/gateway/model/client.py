@@ -93,6 +93,15 @@ class ModelClient:
         """
         return self._breaker.state
 
+    @property
+    def newest_classes(self) -> tuple[str, ...]:
+        """List the classes of the newest version that has answered.
+
+        Returns:
+            Names in the order of its probabilities; empty when nothing is known.
+        """
+        return self._classes[max(self._classes)] if self._classes else ()
+
     async def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
         for task in self._closing:

@@ -4,6 +4,7 @@ import re
 from typing import Any, Final
 
 import grpc
+import structlog
 
 from serving.gateway.errors import (
     DeadlineError,
@@ -38,6 +39,7 @@ GONE: Final = (ModelGoneError, ModelTimeoutError, BreakerOpenError)
 """What a fallback may replace."""
 BREAKER_FAILURES: Final = (ModelGoneError, ModelTimeoutError)
 
+_log = structlog.get_logger(__name__)
 _MISSING_SIGNATURE: Final = re.compile(r"signature (key|name)", re.IGNORECASE)
 _OUR_MISTAKE: Final = re.compile(r"tensor alias|signature|ModelSpec|servable", re.IGNORECASE)
 
@@ -70,7 +72,11 @@ def to_gateway_error(error: grpc.RpcError, where: str, seconds: float) -> Gatewa
             accepted="a still JPEG, PNG, BMP, GIF or WebP whose pixels are whole",
             fix="open it in an image editor and export it again as JPEG or PNG",
         )
-    return ModelGoneError(text, is_worth_retrying=code is grpc.StatusCode.UNAVAILABLE)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        # gRPC's own words name hosts and ports, which are nothing for callers.
+        _log.warning("model server unavailable", call=where, details=details)
+        return ModelGoneError(f"{where}: {code.name}", is_worth_retrying=True)
+    return ModelGoneError(text)
 
 
 def _read_status(error: Any) -> tuple[grpc.StatusCode, str]:

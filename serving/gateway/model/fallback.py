@@ -4,21 +4,20 @@ import dataclasses
 from pathlib import Path
 from typing import Protocol
 
-from configs.errors import InvalidImageError
-from serving.gateway.errors import UnprocessableError
 from serving.gateway.model.answers import ModelAnswer
 from serving.gateway.records import Route
 from serving.gateway.settings import FallbackSettings
+from serving.gateway.uploads.images import CheckedImage
 
 
 class StandIn(Protocol):
     """A model in this process."""
 
-    async def predict(self, image_bytes: bytes) -> ModelAnswer:
+    async def predict(self, image: CheckedImage) -> ModelAnswer:
         """Say what an image shows.
 
         Args:
-            image_bytes: an encoded image that was checked.
+            image: a checked picture.
         """
         ...
 
@@ -66,26 +65,18 @@ class Fallback:
         """
         return self._model is not None or (self._policy == "default" and bool(default_label))
 
-    async def predict(self, image_bytes: bytes, default_label: str) -> FallbackAnswer | None:
+    async def predict(self, image: CheckedImage, default_label: str) -> FallbackAnswer | None:
         """Answer in place of the model server.
 
         Args:
-            image_bytes: an encoded image that was checked.
+            image: a checked picture.
             default_label: default answer of the business rules; empty for none.
 
         Returns:
             The answer; None when the policy has none.
-
-        Raises:
-            UnprocessableError: the fallback model cannot decode the image.
         """
         if self._model is not None:
-            try:
-                return FallbackAnswer(await self._model.predict(image_bytes), Route.FALLBACK_MODEL)
-            except InvalidImageError as error:
-                raise UnprocessableError(
-                    "the model cannot read this image", got=str(error)
-                ) from error
+            return FallbackAnswer(await self._model.predict(image), Route.FALLBACK_MODEL)
         if not self.can_answer(default_label):
             return None
         answer = ModelAnswer(

@@ -1,7 +1,6 @@
 """A small model in this process: the exported LiteRT file."""
 
 import asyncio
-import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from configs.errors import ConfigError, InvalidImageError
+from configs.errors import ConfigError
 from schema.features import (
     INPUT_PIXELS,
     OUTPUT_LABEL_ID,
@@ -21,6 +20,8 @@ from schema.features import (
     Signature,
 )
 from serving.gateway.model.answers import ModelAnswer
+from serving.gateway.uploads.images import CheckedImage
+from serving.gateway.uploads.pixels import decode_upright, open_picture
 
 _INPUT_RANK: Final = 4
 
@@ -61,24 +62,21 @@ class LiteModel:
         """End its thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def predict(self, image_bytes: bytes) -> ModelAnswer:
+    async def predict(self, image: CheckedImage) -> ModelAnswer:
         """Say what an image shows.
 
         Args:
-            image_bytes: an encoded image that was checked.
+            image: a checked picture.
 
         Returns:
             The answer, of version 0.
-
-        Raises:
-            InvalidImageError: the image cannot be decoded.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._predict, image_bytes)
+        return await loop.run_in_executor(self._thread, self._predict, image)
 
-    def _predict(self, image_bytes: bytes) -> ModelAnswer:
+    def _predict(self, image: CheckedImage) -> ModelAnswer:
         started = time.monotonic()
-        outputs = self._infer(decode_resized(image_bytes, self._size)[np.newaxis])
+        outputs = self._infer(decode_resized(image, self._size)[np.newaxis])
         probabilities: list[float] = outputs[OUTPUT_PROBABILITIES][0].tolist()
         # Both depend on thresholds that are inside the model, if it was exported with them.
         if OUTPUT_LABEL_ID in outputs:
@@ -101,31 +99,19 @@ class LiteModel:
         return self._runner(**{INPUT_PIXELS: pixels})
 
 
-def decode_resized(image_bytes: bytes, size: tuple[int, int]) -> NDArray[np.float32]:
+def decode_resized(image: CheckedImage, size: tuple[int, int]) -> NDArray[np.float32]:
     """Decode as the SavedModel does, as closely as Pillow can.
 
     Args:
-        image_bytes: an encoded image.
+        image: a checked picture.
         size: width and height of the result.
 
     Returns:
         float32 (height, width, 3), 0..255, whole numbers.
-
-    Raises:
-        InvalidImageError: the image cannot be decoded.
     """
-    try:
-        with Image.open(io.BytesIO(image_bytes)) as image:
-            # A large JPEG is scaled down while it is decoded, as long as its shorter side stays
-            # at least as long as the longer one that the model wants.
-            image.draft(None, (max(size), max(size)))
-            upright = (ImageOps.exif_transpose(image) or image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidImageError(
-            f"the image cannot be decoded: {error}. Export it again as JPEG or PNG."
-        ) from error
-    resized = upright.resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized, np.float32)
+    with open_picture(image.data, image.format) as picture:
+        upright = decode_upright(picture, orientation=image.orientation, min_side_pixels=max(size))
+    return np.asarray(upright.resize(size, Image.Resampling.BILINEAR), np.float32)
 
 
 def _load(file: Path) -> SignatureRunner:

@@ -182,7 +182,7 @@ def test_a_killed_server_is_noticed_at_once_and_found_again(serving_server, phot
     server = serving_server
 
     async def ask(client):
-        await client.predict(photo, budget_seconds=10)
+        await _predict_again(client, photo)
         server.kill()
         for _ in range(2):
             started = time.monotonic()
@@ -206,7 +206,7 @@ def test_a_frozen_server_costs_its_time_limit_and_then_nothing(serving_server, p
     server = serving_server
 
     async def ask(client):
-        await client.predict(photo, budget_seconds=10)
+        await _predict_again(client, photo)
         server.freeze()
         for _ in range(2):
             started = time.monotonic()
@@ -230,7 +230,7 @@ def test_the_caller_s_budget_ends_a_call_before_the_time_limit(serving_server, p
     server = serving_server
 
     async def ask(client):
-        await client.predict(photo, budget_seconds=10)
+        await _predict_again(client, photo)
         server.freeze()
         started = time.monotonic()
         with pytest.raises(ModelTimeoutError):
