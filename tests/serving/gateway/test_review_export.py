@@ -4,24 +4,20 @@ import json
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from typer.testing import CliRunner
 
 from configs.errors import DataError
 from data.sources import find_spans, list_images
 from serving.gateway import review_export
 from serving.gateway.database.audit import list_audit
-from serving.gateway.database.engine import create_engine, reading, writing
+from serving.gateway.database.engine import reading, writing
 from serving.gateway.database.locks import exclusive
-from serving.gateway.database.migrate import migrate
 from serving.gateway.database.predictions import write_records
 from serving.gateway.database.review import decide, discard, find_item, reopen
 from serving.gateway.database.tables import ReviewItemRow
 from serving.gateway.errors import ConflictError
-from serving.gateway.review_cli import app
 from serving.gateway.review_export import export_reviews
 
 pytestmark = pytest.mark.anyio
@@ -252,28 +248,3 @@ async def test_killed_exports_lose_nothing_and_export_nothing_twice(
         spans = {row.request_id: row.span for row in await session.scalars(select(ReviewItemRow))}
     assert spans == {image.path.stem: image.span for image in list_images(data)}
     assert not [path for path in data.iterdir() if "partial" in path.name]
-
-
-def test_the_command_exports_and_says_what_to_do_next(
-    empty_database_url, tmp_path, monkeypatch, make_record
-):
-    async def prepare():
-        await migrate(empty_database_url)
-        engine = create_engine(empty_database_url)
-        record = make_record(needs_review=True, review_image=b"PNG")
-        async with writing(engine) as session:
-            await write_records(session, [record, make_record(needs_review=True)])
-            await decide(session, record.request_id, label="jar", actor="lk_admin")
-        await engine.dispose()
-
-    asyncio.run(prepare())
-    monkeypatch.setenv("LOUPE_GATEWAY_DATABASE_URL", empty_database_url)
-    folder = tmp_path / "my data"
-    shown = CliRunner().invoke(app, ["status"], catch_exceptions=False).output
-    assert "waiting │ 1" in shown.replace("  ", " ").replace("  ", " ")
-    done = CliRunner().invoke(app, ["export", str(folder)], catch_exceptions=False)
-    assert done.exit_code == 0
-    assert f"make run DATA='{folder}'" in done.output.replace("\n", "")
-    assert Path(folder, "span-1", "jar").is_dir()
-    done = CliRunner().invoke(app, ["export", str(folder)], catch_exceptions=False)
-    assert "Nothing was decided" in done.output
