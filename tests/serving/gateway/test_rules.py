@@ -1,3 +1,5 @@
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -5,9 +7,11 @@ import yaml
 
 from configs.errors import ConfigError
 from serving.gateway.records import ReviewReason
-from serving.gateway.rules import BusinessRules, Decision, decide, read_rules
+from serving.gateway.rules import BusinessRules, ClassRules, Decision, decide, read_rules
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "deploy" / "gateway" / "rules.yaml"
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "deploy" / "gateway" / "rules.yaml"
+PAGE = ROOT / "docs" / "rules.md"
 
 
 def decide_with(rules, *, label="mug", probability=0.9, margin=0.5, model_needs_review=False):
@@ -33,6 +37,18 @@ def test_the_example_names_every_rule():
     named = set(leaves(yaml.safe_load(EXAMPLE.read_text())))
     assert named == set(leaves(rules.model_dump()))
     assert rules.classes["bottle"].min_probability == 0.8
+
+
+def test_the_page_names_every_rule_and_its_default():
+    rows = re.findall(r"^\| `([\w.<>]+)` \| (.+?) \|", PAGE.read_text(), re.MULTILINE)
+    rules = BusinessRules(classes={"<label>": ClassRules()}).model_dump(mode="json")
+    expected = {}
+    for name in leaves(rules):
+        value = rules
+        for part in name.split("."):
+            value = value[part]
+        expected[name] = f"`{json.dumps(value)}`" if value or value in (0, False) else "none"
+    assert dict(rows) == expected
 
 
 def test_the_default_rules_only_follow_the_model():
