@@ -103,7 +103,8 @@ async def _export(engine: AsyncEngine, data_folder: Path, actor: str) -> Export:
             if entries:
                 # The folder appears before the database says so: an end in between is seen by
                 # its provenance the next time, and nothing is lost or exported twice.
-                await asyncio.to_thread(_publish, partial, final, entries)
+                with _reporting_disk(data_folder):
+                    await asyncio.to_thread(_publish, partial, final, entries)
         labels: dict[str, int] = {}
         for entry in entries:
             labels[entry["label"]] = labels.get(entry["label"], 0) + 1

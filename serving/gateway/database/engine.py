@@ -92,7 +92,7 @@ async def writing(engine: AsyncEngine) -> AsyncGenerator[AsyncSession]:
     """Hold a transaction: all of the block is stored, or, when it raises, nothing.
 
     Args:
-        engine: where.
+        engine: where. The block talks to the database only: its errors are taken for those of it.
 
     Yields:
         A session; committed at the end of the block.

@@ -35,16 +35,22 @@ async def exclusive(engine: AsyncEngine, name: str) -> AsyncGenerator[bool]:
             os.close(descriptor)
         return
     key = {"key": zlib.crc32(f"loupe {name}".encode())}
+    # A connection of its own, outside any transaction: losing it lets go of the lock.
     with naming_outages():
-        # A connection of its own, outside any transaction: losing it lets go of the lock.
-        async with engine.connect() as pooled:
+        pooled = await engine.connect()
+    try:
+        with naming_outages():
             connection = await pooled.execution_options(isolation_level="AUTOCOMMIT")
             is_mine = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key)
-            try:
-                yield bool(is_mine)
-            finally:
-                if is_mine:
-                    await connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+        yield bool(is_mine)
+        if is_mine:
+            with naming_outages():
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+    except BaseException:
+        await pooled.invalidate()  # closed for good, and the lock with it
+        raise
+    finally:
+        await pooled.close()
 
 
 def try_lock(descriptor: int) -> bool:

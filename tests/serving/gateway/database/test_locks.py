@@ -26,6 +26,13 @@ async def is_free(engine, name):
         return is_mine
 
 
+async def test_a_block_that_raises_lets_go_and_keeps_its_error(engine):
+    with pytest.raises(OSError, match="disk"):
+        async with exclusive(engine, "export"):
+            raise OSError("disk")
+    assert await is_free(engine, "export")
+
+
 async def test_one_at_a_time_even_when_the_holder_is_killed(database_url, engine):
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, database_url], stdout=subprocess.PIPE, text=True
