@@ -1,6 +1,5 @@
 """The reasons why a picture is refused before it is decoded; `images.py` asks them in order."""
 
-import mimetypes
 import sys
 from pathlib import PurePath
 from typing import Final, NoReturn
@@ -24,6 +23,16 @@ from serving.gateway.uploads.upload import Upload
 _FORMATS: Final = ", ".join(ACCEPTED_FORMATS)
 _WRITE_AGAIN: Final = "Open the picture and save it again, or upload the original file."
 _SHRINK: Final = "Make the picture smaller; the model looks at a few hundred pixels a side."
+_CLAIMS: Final = {
+    "jpg": "jpeg",
+    "jpe": "jpeg",
+    "jfif": "jpeg",
+    "pjpeg": "jpeg",
+    "apng": "png",
+    "dib": "bmp",
+    "x-ms-bmp": "bmp",
+    "application/octet-stream": "",
+}
 _MODEL_BMP_BITS: Final = {8, 24, 32}
 _BMP_INFO_HEADER_BYTES: Final = 40
 _BMP_BIT_FIELDS: Final = 3
@@ -148,11 +157,10 @@ def header_kinds(upload: Upload, probe: ImageProbe) -> set[PictureKind]:
     kinds: set[PictureKind] = set()
     if probe.frames > 1:
         kinds.add("animated")
-    named = mimetypes.types_map.get(PurePath(upload.name).suffix.lower(), "")
-    for claim in (named, upload.content_type.lower()):
-        subtype = claim.removeprefix("image/").removeprefix("x-ms-").replace("jpg", "jpeg")
-        if claim and claim != "application/octet-stream" and subtype != probe.format:
-            kinds.add("mislabelled")
+    suffix = PurePath(upload.name).suffix.lower().removeprefix(".")
+    claims = (suffix, upload.content_type.lower().removeprefix("image/"))
+    if any(_CLAIMS.get(claim, claim) not in {"", probe.format} for claim in claims):
+        kinds.add("mislabelled")
     return kinds
 
 
