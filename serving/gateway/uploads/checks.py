@@ -17,7 +17,7 @@ from serving.gateway.errors import (
 )
 from serving.gateway.settings import PictureKind, UploadSettings
 from serving.gateway.uploads.layouts import Layout
-from serving.gateway.uploads.png_data import inflated_bytes, promised_bytes
+from serving.gateway.uploads.png_data import are_sums_right, inflated_bytes, promised_bytes
 from serving.gateway.uploads.upload import Upload
 
 _FORMATS: Final = ", ".join(ACCEPTED_FORMATS)
@@ -222,7 +222,7 @@ def _is_readable_bmp(data: bytes) -> bool:
 
 
 def check_png_data(data: bytes, layout: Layout, subject: str) -> None:
-    """Refuse a PNG whose data goes on after its last pixel.
+    """Refuse a PNG whose data is damaged, or goes on after its last pixel.
 
     Args:
         data: bytes of the file.
@@ -231,9 +231,12 @@ def check_png_data(data: bytes, layout: Layout, subject: str) -> None:
 
     Raises:
         UnprocessableError: the data inflates to more than the header promises.
+        ValueError: a check sum is wrong.
     """
-    if not layout.pixels:
+    if not layout.pixels or layout.end is None:
         return
+    if not are_sums_right(data, layout.pixels, layout.end):
+        raise ValueError("a check sum is wrong")
     promised = promised_bytes(data)
     if inflated_bytes(data, layout.pixels, most=promised) > promised:
         raise UnprocessableError(

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,6 +28,7 @@ from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads import images
 from serving.gateway.uploads.images import check_image, strip_metadata
 from serving.gateway.uploads.upload import Upload
+from transform.image_ops import decode_image
 
 DEFAULT = UploadSettings()
 STRICT = UploadSettings(refused=["animated", "cmyk", "16-bit", "alpha", "mislabelled"])
@@ -75,6 +77,7 @@ from serving.gateway.errors import GatewayError
 from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads.images import check_image
 from serving.gateway.uploads.upload import Upload
+from transform.image_ops import decode_image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     check_image(Upload(sys.stdin.buffer.read()), UploadSettings())
@@ -210,6 +213,25 @@ def test_damage_gives_a_picture_or_a_refusal(makers, draw, name):
     if found:
         assert found.width * found.height <= LENIENT.max_pixels
         assert strip_metadata(found).startswith(b"\x89PNG")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.data(), st.sampled_from(["jpeg", "png", "bmp", "gif", "webp"]))
+def test_what_is_accepted_is_readable_for_the_model(makers, draw, name):
+    data = bytearray(makers.encode(name, makers.photo(20, 16)))
+    # Most of what decides is at either end.
+    places = (
+        st.integers(0, len(data) - 1)
+        | st.integers(0, 60)
+        | st.integers(len(data) - 20, len(data) - 1)
+    )
+    for _ in range(draw.draw(st.integers(0, 2))):
+        data[draw.draw(places)] = draw.draw(st.integers(0, 255))
+    data += draw.draw(st.sampled_from([b"", b"\0", b"\xff\xd9"]))
+    with contextlib.suppress(GatewayError):
+        check(bytes(data))
+        event("accepted")
+        assert decode_image(tf.constant(bytes(data))).shape[-1] == 3
 
 
 def reopen(data):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.gateway.uploads.layouts import read_layout
-from serving.gateway.uploads.png_data import inflated_bytes, promised_bytes
+from serving.gateway.uploads.png_data import are_sums_right, inflated_bytes, promised_bytes
 
 # The pass of each pixel of an 8x8 block, as the standard prints it.
 PASSES = np.array([
@@ -59,6 +59,16 @@ def test_counting_stops_soon_after_the_most():
     data = zlib.compress(bytes(50_000_000), 9)
     assert 100 < inflated_bytes(data, [(0, len(data))], most=100) < 1_000_000
     assert inflated_bytes(data, [(0, len(data))], most=60_000_000) == 50_000_000
+
+
+def test_the_sums_of_the_pixels_and_of_the_end_are_checked(makers):
+    data = makers.encode("png")
+    layout = read_layout(data, "png")
+    assert are_sums_right(data, layout.pixels, layout.end)
+    for place in (*range(-16, -12), *range(-4, 0)):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        assert not are_sums_right(bytes(changed), layout.pixels, layout.end)
 
 
 def test_damaged_data_raises():
