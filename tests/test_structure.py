@@ -20,7 +20,16 @@ ORDER = (
     "benchmarks",
 )
 """Imports go leftwards only. Serving stands early: it knows a SavedModel folder and a protocol."""
-SERVING_MAY_IMPORT = {"configs", "schema", "serving", "data.quality", "data.images"}
+SERVING_MAY_IMPORT = {
+    "configs",
+    "schema",
+    "serving",
+    "data.quality",
+    "data.images",
+    "data.signatures",
+    "data.folders",
+    "data.sources",
+}
 FILES = [path for name in ORDER for path in sorted((ROOT / name).rglob("*.py"))]
 
 

@@ -28,6 +28,15 @@ class ReviewReason(StrEnum):
     COMPLAINT = "complaint"
 
 
+class ReviewStatus(StrEnum):
+    """What became of a picture that a human should look at."""
+
+    WAITING = "waiting"
+    DECIDED = "decided"
+    DISCARDED = "discarded"
+    EXPIRED = "expired"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PredictionRecord:
     """One answered prediction; the row of the table `predictions`.

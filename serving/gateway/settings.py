@@ -2,12 +2,16 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from configs.errors import ConfigError
+
+PREFIX = "LOUPE_GATEWAY_"
 MEBIBYTE = 1 << 20
+PictureKind = Literal["animated", "cmyk", "16-bit", "alpha", "mislabelled"]
 
 
 class ModelServerSettings(BaseModel):
@@ -63,17 +67,20 @@ class UploadSettings(BaseModel):
         max_body_bytes: largest body of one request.
         max_image_bytes: largest image.
         max_pixels: most pixels of an image, width times height.
+        max_metadata_bytes: most bytes of an image that are no picture: profiles, EXIF, comments.
         max_batch_images: most images of one batch request.
         body_timeout_seconds: how long a body may take to arrive.
-        refused: kinds of picture that are refused though the model could read them.
+        refused: kinds of picture that are refused though the model could read them; `mislabelled`
+            is one whose name or content type says another format than its content.
     """
 
     max_body_bytes: int = Field(default=32 * MEBIBYTE, ge=1024)
     max_image_bytes: int = Field(default=10 * MEBIBYTE, ge=1024)
     max_pixels: int = Field(default=50_000_000, ge=1)
+    max_metadata_bytes: int = Field(default=4 * MEBIBYTE, ge=1024)
     max_batch_images: int = Field(default=32, ge=1)
     body_timeout_seconds: float = Field(default=20.0, gt=0)
-    refused: frozenset[Literal["animated", "cmyk", "16-bit", "alpha"]] = frozenset({"animated"})
+    refused: frozenset[PictureKind] = frozenset({"animated"})
 
 
 class ThrottleSettings(BaseModel):
@@ -176,9 +183,7 @@ class GatewaySettings(BaseSettings):
         token: bearer tokens.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="LOUPE_GATEWAY_", env_nested_delimiter="__", extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
@@ -221,6 +226,32 @@ class GatewaySettings(BaseSettings):
             An async SQLAlchemy URL.
         """
         return self.database_url or f"sqlite+aiosqlite:///{self.state_folder / 'gateway.db'}"
+
+
+def load_settings(**overrides: Any) -> GatewaySettings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: settings that count instead of the environment's.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        ConfigError: a bad value; it is not quoted, for it may be a secret.
+    """
+    try:
+        return GatewaySettings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'__'.join(str(part).upper() for part in problem['loc'])}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"]
+            for problem in error.errors(include_input=False)
+        )
+        raise ConfigError(f"settings of the prediction API: {problems}") from error
+    except SettingsError as error:
+        raise ConfigError(f"settings of the prediction API: {error}. Correct it.") from error
 
 
 def is_loopback(host: str) -> bool:

@@ -81,6 +81,8 @@ class ApiKeyRow(Base):
     key_id: Mapped[str] = mapped_column(String(KEY_ID_LENGTH), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    previous_hash: Mapped[str | None] = mapped_column(String(64))  # of the secret before rotation
+    previous_expires_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)
     scopes: Mapped[list[str]] = mapped_column(JSON)
     created_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)
@@ -150,7 +152,7 @@ class ReviewItemRow(Base):
     probability: Mapped[float] = mapped_column(Float)
     model_version: Mapped[int] = mapped_column(BigInteger)
     image: Mapped[bytes | None] = deferred(mapped_column(LargeBinary))
-    status: Mapped[str] = mapped_column(String(16))  # waiting, decided, discarded
+    status: Mapped[str] = mapped_column(String(16))  # see ReviewStatus
     decided_label: Mapped[str | None] = mapped_column(String(LABEL_LENGTH))
     decided_by: Mapped[str | None] = mapped_column(String(KEY_ID_LENGTH))
     decided_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)
@@ -161,9 +163,10 @@ class RulesRow(Base):
     """A version of the business rules."""
 
     __tablename__ = "rules"
+    __table_args__ = (UniqueConstraint("fingerprint", name="one_version_a_content"),)
 
     version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
-    fingerprint: Mapped[str] = mapped_column(String(64), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
     content: Mapped[str] = mapped_column(Text)
     applied_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
 

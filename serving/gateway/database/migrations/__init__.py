@@ -1,0 +1,1 @@
+"""What brings a database to the shape of tables.py, one version after the other, and back."""

@@ -1,0 +1,1 @@
+"""The versions; each names the one before it."""
