@@ -18,14 +18,17 @@ from rich.console import Console
 
 from configs.errors import ModelNotFoundError, UpstreamError
 from configs.processes import bound_to_this_process
+from configs.types import SampleConfig
 from configs.workspace import Workspace
 from data.folders import is_image_name
+from data.synthetic import draw_sample_data
 from serving.model_server.client import ModelServerClient
 
 HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.1
 _STOP_SECONDS: Final = 30.0
+_NUM_PICTURES: Final = 10
 
 
 @dataclass(frozen=True)
@@ -65,23 +68,24 @@ def serve_last_model(console: Console, workspace: Workspace, model_name: str, po
             f"'{base_path}' holds no version, expected one that the Pusher wrote. Run `make run` "
             "first, or give that run's workspace."
         )
+    logs = workspace.gateway_state
+    logs.mkdir(parents=True, exist_ok=True)
     stopping = _stop_on_signals()
     with contextlib.ExitStack() as stack:
         with console.status("starting the model server"):
-            server = stack.enter_context(_process(_model_server(base_path, model_name, ports)))
+            command = _model_server(base_path, model_name, ports)
+            server = stack.enter_context(_process(command, logs / "model-server.log"))
             _wait_for_model(server, model_name, ports)
         with console.status("starting the prediction API"):
-            gateway = stack.enter_context(
-                _process(
-                    [sys.executable, "-m", "serving.gateway"],
-                    _gateway_environment(workspace, model_name, ports),
-                )
-            )
-            _wait_for_gateway(gateway, ports)
+            command = [sys.executable, "-m", "serving.gateway"]
+            environment = _gateway_environment(workspace, model_name, ports)
+            gateway = stack.enter_context(_process(command, logs / "gateway.log", environment))
+            _wait_for_gateway(gateway, ports, logs / "gateway.log")
         _say_where(console, workspace, ports)
         while not stopping:
-            for process in (server, gateway):
+            for name, process in (("model server", server), ("prediction API", gateway)):
                 if process.poll() is not None:
+                    console.print(f"The {name} ended by itself; its log says why.")
                     return process.returncode or 1
             time.sleep(_POLL_SECONDS)
     return 0
@@ -112,15 +116,18 @@ def _gateway_environment(workspace: Workspace, model_name: str, ports: Ports) ->
 
 @contextlib.contextmanager
 def _process(
-    command: Sequence[str], environment: Mapping[str, str] | None = None
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> Generator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
-        bound_to_this_process(list(command)),
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        # Ctrl-C is for this process, which ends its children in order.
-        start_new_session=True,
-    )
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            bound_to_this_process(list(command)),
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for this process, which ends its children in order.
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
@@ -139,18 +146,18 @@ def _wait_for_model(process: "subprocess.Popen[bytes]", model_name: str, ports: 
         client.wait_until_available(model_name, _START_SECONDS, lambda: process.poll() is None)
 
 
-def _wait_for_gateway(process: "subprocess.Popen[bytes]", ports: Ports) -> None:
+def _wait_for_gateway(process: "subprocess.Popen[bytes]", ports: Ports, log: Path) -> None:
     url = f"http://{HOST}:{ports.gateway}/v1/health/ready"
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(url, timeout=1):  # noqa: S310 (our own port)
+            with urllib.request.urlopen(url, timeout=1):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(_POLL_SECONDS)
     raise UpstreamError(
-        f"the prediction API at {url} did not become ready; its messages are above. Is the port "
-        "taken? Choose another with --port."
+        f"the prediction API at {url} did not become ready. Read '{log}'. Where the port is taken, "
+        "choose another with --port."
     )
 
 
@@ -166,17 +173,19 @@ def _say_where(console: Console, workspace: Workspace, ports: Ports) -> None:
     picture = _find_picture(workspace)
     console.print(f"[bold]{address}[/]  the web console (no sign-in: this is for development)")
     console.print(
-        f"curl --data-binary @{shlex.quote(str(picture))} {address}/v1/predict",
+        f"curl --form image=@{shlex.quote(str(picture))} {address}/v1/predict",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    console.print("Ctrl-C stops both servers.")
+    console.print(f"Logs are in {workspace.gateway_state}. Ctrl-C stops both servers.")
 
 
 def _find_picture(workspace: Workspace) -> Path:
-    for folder, folders, names in os.walk(workspace.sample_data):
-        folders.sort()
-        for name in sorted(filter(is_image_name, names)):
-            return Path(folder, name)
-    return Path("photo.jpg")
+    # The user's own pictures may be anywhere by now; a drawn one makes the line work everywhere.
+    folder = workspace.sample_data
+    if not folder.is_dir():
+        folder = workspace.gateway_state / "pictures"
+        if not folder.is_dir():
+            draw_sample_data(folder, SampleConfig(num_images=_NUM_PICTURES))
+    return next(path for path in sorted(folder.rglob("*")) if is_image_name(path.name))
