@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.version import VERSION
+
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = (
     "configs",
@@ -94,4 +96,4 @@ def test_feature_keys_and_the_environment_are_read_in_one_place(home, pattern):
 def test_the_changelog_is_about_this_version():
     version = re.search(r'version="([^"]+)"', (ROOT / "setup.py").read_text()).group(1)
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE).group(1)
-    assert newest == version
+    assert newest == version == VERSION

@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from importlib import metadata
 from pathlib import Path
 
 from fastapi import FastAPI
 
+from configs.version import VERSION
 from serving.gateway.auth.dependency import declare_open, set_authenticator
 from serving.gateway.observability.metrics import GatewayMetrics
 from serving.gateway.observability.middleware import install_observability
@@ -49,7 +49,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app = FastAPI(
         title="Loupe prediction API",
         description=DESCRIPTION,
-        version=metadata.version("loupe"),
+        version=VERSION,
         lifespan=lifespan,
         # The usual pages load scripts from a CDN, which the content security policy forbids.
         docs_url=None,
