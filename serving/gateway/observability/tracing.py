@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Generator, Mapping
-from importlib import metadata
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from configs.errors import ConfigError
+from configs.version import VERSION
 
 SERVICE: Final = "loupe-gateway"
 EXPORT_SECONDS: Final = 5.0
@@ -44,7 +44,7 @@ class Tracing:
             sampler=DEFAULT_ON if exporter else ALWAYS_OFF,
             resource=Resource.create({
                 SERVICE_NAME: SERVICE,
-                SERVICE_VERSION: metadata.version("loupe"),
+                SERVICE_VERSION: VERSION,
             }),
             shutdown_on_exit=False,
         )
