@@ -84,6 +84,9 @@ def gateway_server(folder: Path, server: Server, database_url: str) -> Generator
         "LOUPE_GATEWAY_MODEL__GRPC_ADDRESS": f"127.0.0.1:{server.grpc_port}",
         "LOUPE_GATEWAY_MODEL__REST_URL": f"http://127.0.0.1:{server.rest_port}",
         "LOUPE_GATEWAY_MODEL__NAME": MODEL_NAME,
+        # The first call of a model without warm-up requests may take a second on a busy machine.
+        "LOUPE_GATEWAY_MODEL__TIMEOUT_SECONDS": "10",
+        "LOUPE_GATEWAY_DEADLINE_SECONDS": "20",
         "LOUPE_GATEWAY_THROTTLE__KEY_PER_SECOND": _UNTHROTTLED,
         "LOUPE_GATEWAY_THROTTLE__KEY_BURST": _UNTHROTTLED,
         "LOUPE_GATEWAY_THROTTLE__TOTAL_PER_SECOND": _UNTHROTTLED,

@@ -68,10 +68,14 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
         The report of each protocol.
     """
     images = [path.read_bytes() for path in sorted(options.images.iterdir())]
-    settings = ModelServerSettings(grpc_address=f"127.0.0.1:{options.grpc_port}", name=MODEL_NAME)
+    settings = ModelServerSettings(
+        grpc_address=f"127.0.0.1:{options.grpc_port}",
+        name=MODEL_NAME,
+        timeout_seconds=_BUDGET_SECONDS,
+    )
     grpc_client = ModelClient(settings)
     url = f"http://127.0.0.1:{options.rest_port}/v1/models/{MODEL_NAME}:predict"
-    async with httpx.AsyncClient() as rest_client:
+    async with httpx.AsyncClient(timeout=_BUDGET_SECONDS) as rest_client:
 
         async def ask_grpc(data: bytes) -> object:
             return await grpc_client.predict(data, budget_seconds=_BUDGET_SECONDS)
