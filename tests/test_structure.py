@@ -27,6 +27,7 @@ SERVING_MAY_IMPORT = {
     "data.quality",
     "data.images",
     "data.folders",
+    "data.sources",
 }
 FILES = [path for name in ORDER for path in sorted((ROOT / name).rglob("*.py"))]
 
