@@ -47,6 +47,7 @@ def test_a_complaint_brings_the_picture_to_review(gateway, seller, answer, photo
         ({"label": ""}, 422),
         ({"label": "../../cup"}, 422),
         ({"image": "no base64!"}, 400),
+        ({"image": "ûü"}, 400),
         ({"image": base64.b64encode(b"no image").decode()}, 415),
         ({"other": 1}, 422),
     ],
