@@ -41,7 +41,7 @@ async def read_uploads(request: Request, limits: UploadSettings, *, many: bool) 
     """
     content_type, options = parse_options_header(request.headers.get("content-type"))
     kind = content_type.decode("latin-1").strip().lower()
-    is_raw = kind.startswith("image/") or kind == _BINARY
+    is_raw = kind.partition("/")[0] == "image" or kind == _BINARY
     most = min(limits.max_image_bytes, limits.max_body_bytes) if is_raw else limits.max_body_bytes
     body = Body(request, most)
     try:

@@ -158,7 +158,8 @@ def header_kinds(upload: Upload, probe: ImageProbe) -> set[PictureKind]:
     if probe.frames > 1:
         kinds.add("animated")
     suffix = PurePath(upload.name).suffix.lower().removeprefix(".")
-    claims = (suffix, upload.content_type.lower().removeprefix("image/"))
+    main_type, _, subtype = upload.content_type.lower().partition("/")
+    claims = (suffix, subtype if main_type == "image" else upload.content_type)
     if any(_CLAIMS.get(claim, claim) not in {"", probe.format} for claim in claims):
         kinds.add("mislabelled")
     return kinds
