@@ -1,11 +1,13 @@
 """OpenTelemetry traces: from the caller's `traceparent`, through this API, to the model server."""
 
 import contextlib
+import threading
 from collections.abc import Generator, Mapping
 from importlib import metadata
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -24,6 +26,7 @@ EXPORT_SECONDS: Final = 5.0
 _QUEUE: Final = 4096
 _DELAY_MS: Final = 1000
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Tracing:
@@ -94,9 +97,18 @@ class Tracing:
         with self._tracer.start_as_current_span(name, kind=kind, record_exception=False) as span:
             yield span
 
-    def stop(self) -> None:
-        """Send what is left, for as long as one export may take; blocks, so call it in a thread."""
-        self._provider.shutdown()
+    def stop(self, *, timeout_seconds: float = EXPORT_SECONDS) -> None:
+        """Send what is left; blocks, so call it in a thread.
+
+        Args:
+            timeout_seconds: for how long; a collector that is gone would be tried for longer.
+        """
+        # The library's own shutdown retries for 20 seconds, which is all the time a drain has.
+        thread = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
+        thread.start()
+        thread.join(timeout_seconds)
+        if thread.is_alive():
+            _log.warning("the last traces are lost, the collector does not answer")
 
 
 def start_tracing(endpoint: str) -> Tracing:
