@@ -66,7 +66,7 @@ async def _find_own(
     session: AsyncSession, request_id: str, key_id: str, pending: PredictionRecord | None
 ) -> PredictionRow:
     prediction = await find_prediction(session, request_id)
-    if prediction is None and pending is not None and pending.key_id == key_id:
+    if prediction is None and pending is not None:
         await write_records(session, [pending])
         prediction = await find_prediction(session, request_id)
     # The same words for both: ids of others cannot be found out.

@@ -134,7 +134,7 @@ async def reopen(session: AsyncSession, request_id: str, *, actor: str) -> None:
 
     Raises:
         NotFoundError: no such item.
-        ConflictError: it waits already, its picture is gone, or it is training data by now.
+        ConflictError: it waits already, has expired, or is training data by now.
     """
     settled = ReviewItemRow.status.in_([ReviewStatus.DECIDED, ReviewStatus.DISCARDED])
     values = {"status": ReviewStatus.WAITING.value, "decided_label": None, "decided_by": None}

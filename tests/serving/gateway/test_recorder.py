@@ -11,8 +11,10 @@ import time
 import pytest
 from sqlalchemy import select
 
+from serving.gateway import spool
 from serving.gateway.database.engine import create_engine, reading
 from serving.gateway.database.migrate import migrate
+from serving.gateway.database.predictions import write_records
 from serving.gateway.database.tables import PredictionRow, ReviewItemRow
 from serving.gateway.recorder import MAX_BATCH_IMAGE_BYTES, MAX_BATCH_RECORDS, Recorder, _split
 
@@ -139,8 +141,19 @@ async def postgresql_engine(postgresql_server, postgresql_url):
 
 
 async def test_records_of_an_outage_are_replayed_in_order(
-    postgresql_server, postgresql_engine, tmp_path, make_record
+    postgresql_server, postgresql_engine, tmp_path, make_record, monkeypatch
 ):
+    monkeypatch.setattr(spool, "SEGMENT_BYTES", 1)  # each attempt ends a segment
+    written = []
+
+    async def write_and_note(session, batch):
+        await write_records(session, batch)
+        written.extend(record.request_id for record in batch)
+
+    async def wait_for_segments(number):
+        await wait_until(lambda: len(recorder._spool.ended_segments()) == number)
+
+    monkeypatch.setattr("serving.gateway.recorder.write_records", write_and_note)
     records = [make_record(review_image=b"x" * 1000, needs_review=True) for _ in range(90)]
     async with recording(postgresql_engine, tmp_path / "spool") as recorder:
         for number, record in enumerate(records):
@@ -150,11 +163,15 @@ async def test_records_of_an_outage_are_replayed_in_order(
             if number == 60:
                 await wait_until(lambda: not recorder.is_database_up)
                 assert recorder.num_waiting == 30
+            if number in {60, 70, 80}:
+                await wait_for_segments(number // 10 - 5)
+            if number == 80:
                 postgresql_server.start()
             recorder.record(record)
         await wait_until(lambda: recorder.is_database_up)
         await wait_until(lambda: recorder.num_waiting == 0)
-    assert await stored_ids(postgresql_engine) == [record.request_id for record in records]
+    assert written == [record.request_id for record in records]
+    assert await stored_ids(postgresql_engine) == written
     async with reading(postgresql_engine) as session:
         assert set(await session.scalars(select(ReviewItemRow.image))) == {b"x" * 1000}
 
@@ -176,9 +193,10 @@ async def test_stopping_during_an_outage_leaves_records_to_the_next_process(
 
 
 async def test_stopping_ends_though_the_database_hangs(
-    postgresql_server, postgresql_engine, tmp_path, make_record
+    postgresql_server, postgresql_engine, postgresql_url, tmp_path, make_record
 ):
-    recorder = Recorder(postgresql_engine, tmp_path / "spool")
+    patient_engine = create_engine(postgresql_url, statement_seconds=60)
+    recorder = Recorder(patient_engine, tmp_path / "spool")
     await recorder.start()
     recorder.record(make_record())
     await wait_until(lambda: recorder.num_waiting == 0)
@@ -191,6 +209,7 @@ async def test_stopping_ends_though_the_database_hangs(
         assert recorder.num_waiting == 1
     finally:
         postgresql_server.thaw()
+    await patient_engine.dispose()
 
 
 async def test_without_disk_and_database_records_wait_in_memory(

@@ -77,6 +77,7 @@ def test_the_default_rules_only_follow_the_model():
             (ReviewReason.CLASS_THRESHOLD,),
         ),
         ({"classes": {"jar": {"min_probability": 0.95}}}, {}, ()),
+        ({"classes": {"mug": {"min_probability": 0.9}}}, {"probability": 0.9}, ()),
     ],
 )
 def test_each_rule_has_its_reason(rules, answer, reasons):

@@ -55,11 +55,11 @@ def test_a_file_cut_off_anywhere_gives_whole_records_and_the_rest(tmp_path, make
 def test_a_flipped_bit_is_noticed_and_kept_aside(open_spool, folder, make_record):
     spool = open_spool()
     record = make_record()
-    for each in (record, make_record()):
+    for each in (record, make_record(review_image=b"picture")):
         spool.append(each)
     path = spool.rotate()
     data = bytearray(path.read_bytes())
-    data[-3] ^= 1
+    data[-3] ^= 1  # of the picture: nothing but the checksum can tell
     path.write_bytes(data)
     assert spool.read(path) == [record]
     (kept,) = (folder / "rejected").iterdir()

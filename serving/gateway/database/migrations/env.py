@@ -7,13 +7,8 @@ from serving.gateway.database.tables import Base
 
 
 def _run(connection: Connection) -> None:
-    # One transaction for all versions, on SQLite too: half a migration is never visible.
-    context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        transactional_ddl=True,
-        transaction_per_migration=False,
-    )
+    # The caller's transaction holds all versions, on SQLite too: half a migration is never visible.
+    context.configure(connection=connection, target_metadata=Base.metadata)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -99,6 +99,16 @@ async def test_a_database_that_is_gone_is_named_quickly(postgresql_server, postg
     await engine.dispose()
 
 
+async def test_a_restarted_database_is_not_noticed(postgresql_server, postgresql_url):
+    engine = create_engine(postgresql_url)
+    for _ in range(2):
+        async with reading(engine) as session:
+            assert await session.scalar(text("SELECT 1")) == 1
+        postgresql_server.stop("fast")
+        postgresql_server.start()
+    await engine.dispose()
+
+
 async def test_a_database_that_hangs_is_given_up(postgresql_server, postgresql_url):
     engine = create_engine(postgresql_url, statement_seconds=1)
     async with reading(engine) as session:

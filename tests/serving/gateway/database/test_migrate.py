@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from configs.errors import ConfigError
 from serving.gateway.database.engine import create_engine, reading, writing
-from serving.gateway.database.migrate import current_version, list_versions, migrate
+from serving.gateway.database.migrate import _is_older, current_version, list_versions, migrate
 from serving.gateway.database.predictions import find_prediction, write_records
 from serving.gateway.database.tables import Base
 from serving.gateway.errors import UnavailableError
@@ -96,6 +96,22 @@ async def test_a_database_of_a_newer_program_is_refused(database_url, engine):
         await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigError, match=r"at version '9999', this program knows 0001"):
         await migrate(database_url)
+
+
+@pytest.mark.parametrize(
+    ("version", "current", "is_older"),
+    [
+        ("1", "2", True),
+        ("2", "1", False),
+        ("2", "2", False),
+        ("1", None, False),
+        ("head", "1", False),
+        ("base", "2", True),
+        ("base", None, True),
+    ],
+)
+def test_the_way_to_a_version_is_up_or_down(version, current, is_older):
+    assert _is_older(version, current, ["1", "2"]) is is_older
 
 
 async def test_an_unknown_version_is_refused(empty_database_url):
