@@ -38,7 +38,7 @@ _TINY_PNG: Final = (
 """An 8x8 PNG, for examples that work."""
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Find the running parts.
 
     Args:
@@ -50,7 +50,7 @@ def get_services(request: Request) -> Services:
     return request.app.state.services
 
 
-def get_operations(request: Request) -> Operations:
+async def get_operations(request: Request) -> Operations:
     """Find what the API does.
 
     Args:
@@ -62,6 +62,7 @@ def get_operations(request: Request) -> Operations:
     return request.app.state.operations
 
 
+# FastAPI runs dependencies that are no coroutines in a thread, which costs more than they do.
 ServicesDep = Annotated[Services, Depends(get_services)]
 OperationsDep = Annotated[Operations, Depends(get_operations)]
 Predicting = Annotated[Principal, Depends(require(Scope.PREDICT))]
