@@ -17,8 +17,10 @@ flag = $(if $(2),$(1) $(call quote,$(2)))
 RUN_FLAGS = $(call flag,--data,$(DATA)) $(call flag,--config,$(CONFIG)) \
 	$(foreach setting,$(SET),--set $(call quote,$(setting)))
 
+SYSTEM_PACKAGES := postgresql redis-server chromium curl
+
 .DEFAULT_GOAL := help
-.PHONY: help setup environment run test check format smoke serve bench doctor lock clean
+.PHONY: help packages setup environment run test check format smoke serve bench doctor lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +44,12 @@ run: environment ## images in, pushed model out (DATA, WORKSPACE, CONFIG, SET)
 
 test: environment ## run every test (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
+
+packages: ## Debian packages that some tests use and skip without (needs root)
+	@missing=$$(dpkg-query --show --showformat='$${Package} ' $(SYSTEM_PACKAGES) 2>&1 >/dev/null \
+		| sed -n 's/.*matching //p'); if [ -n "$$missing" ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+		--no-install-recommends $$missing >/dev/null; fi
 
 check: environment ## check format, lint and types, changing nothing
 	@$(BIN)/ruff format --check .

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import datetime
 import time
 from collections.abc import Sequence
@@ -239,7 +238,7 @@ class Operations:
             return None
         try:
             data = base64.b64decode(feedback.image, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # not ASCII, or no base64
             raise BadRequestError(
                 f"image is no base64: {error}", fix="Encode the file's bytes as base64."
             ) from error

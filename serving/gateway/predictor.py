@@ -34,6 +34,8 @@ TOP_K: Final = 5
 """How many classes an answer lists."""
 _FALLBACK_SHARE: Final = 0.2
 """Of a request's time, kept back for the fallback."""
+_REFUSAL_SHARE: Final = 0.02
+"""The same where there is none: a call that ends by its own limit counts for the breaker."""
 
 Result = TypeVar("Result")
 
@@ -206,7 +208,8 @@ class Predictor:
         self, image: CheckedImage, asked: Asked, rules: BusinessRules
     ) -> tuple[ModelAnswer, Route]:
         fallback = self._parts.fallback
-        reserve = _FALLBACK_SHARE if fallback.can_answer(rules.default_answer) else 0.0
+        has_fallback = fallback.can_answer(rules.default_answer)
+        reserve = _FALLBACK_SHARE if has_fallback else _REFUSAL_SHARE
         try:
             async with self._turn("model.predict"):
                 seconds = asked.seconds_left - reserve * self._parts.settings.deadline_seconds
