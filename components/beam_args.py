@@ -6,8 +6,8 @@ from typing import Any
 from configs.types import BeamConfig
 
 IMAGES_WORTH_PROCESSES = 40_000
-"""Below this, starting worker processes (each imports TensorFlow again) costs more than it gains: on
-2 cores 60,000 small images take 33 s in one process and 25 s in two, of which 9 are their start."""
+"""Below this, starting worker processes (each imports TensorFlow again) costs more than it gains:
+60,000 small images take 33 s in one process and 25 s in two on 2 cores, 9 of them their start."""
 
 _PER_WORKER_IMPORTS = "--beam_plugins=components.example_gen.reader"
 """What workers import before their threads start: two threads that import the same package at once
