@@ -205,7 +205,8 @@ class TrainConfig:
         patience_epochs: epochs without a better validation loss before training ends.
         precision: Keras dtype policy; `auto` is mixed_float16 on GPUs that gain from it.
         xla: compile the training step; `auto` is on for one GPU, off for several and for CPUs.
-        strategy: `auto` is MirroredStrategy over every GPU, and none on a single CPU.
+        strategy: `auto` is MirroredStrategy over every GPU, and none on a single CPU; `mirrored`
+            forces it.
         review_band: answers ask for a human when the probability is within this distance of the
             decision threshold (two classes), or half the margin between the two most probable
             classes is at most this (more classes), 0..0.5.
