@@ -1,0 +1,69 @@
+"""The page that classifies an image."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+
+from serving.gateway.api_types import FeedbackRequest
+from serving.gateway.console.access import Viewer, frame_page, get_form, need
+from serving.gateway.console.parts import get_parts
+from serving.gateway.console.templating import Pages
+from serving.gateway.console.views import REASONS, ROUTES, TryView
+from serving.gateway.errors import NotFoundError, UnprocessableError
+from serving.gateway.scopes import Scope
+
+_CanPredict = Annotated[Viewer, Depends(need(Scope.PREDICT))]
+_CanJudge = Annotated[Viewer, Depends(need(Scope.FEEDBACK))]
+
+
+def add_try_page(router: APIRouter, pages: Pages) -> None:
+    """Add the routes.
+
+    Args:
+        router: of the console.
+        pages: renders templates.
+    """
+
+    @router.get("/try")
+    async def show_try(request: Request, viewer: _CanPredict) -> Response:
+        parts = get_parts(request)
+        view = TryView(
+            labels=parts.list_labels(),
+            can_explain=parts.explain is not None,
+            can_judge=viewer.principal.may(Scope.FEEDBACK),
+            max_image_bytes=parts.max_image_bytes,
+            reasons={reason.value: text for reason, text in REASONS.items()},
+            routes={route.value: text for route, text in ROUTES.items()},
+        )
+        return pages.render("try.html", frame=frame_page(request, viewer, "try"), view=view)
+
+    @router.post("/try/predict")
+    async def predict(request: Request, viewer: _CanPredict) -> Response:
+        answer = await get_parts(request).predict(request, viewer.principal)
+        return JSONResponse(answer.model_dump(mode="json"))
+
+    @router.post("/try/explain")
+    async def explain(request: Request, viewer: _CanPredict) -> Response:
+        make_overlay = get_parts(request).explain
+        if make_overlay is None:
+            raise NotFoundError("The model has no heat maps.", fix="Push one with `explain`.")
+        overlay = await make_overlay(request, viewer.principal)
+        return Response(overlay, media_type="image/png")
+
+    @router.post("/try/feedback")
+    async def send_feedback(request: Request, viewer: _CanJudge) -> Response:
+        form = get_form(request)
+        try:
+            feedback = FeedbackRequest(
+                request_id=form.get("request_id", ""), label=form.get("label", "")
+            )
+        except ValidationError as error:
+            raise UnprocessableError(
+                "The feedback cannot be used.",
+                got=ascii(form.get("label", ""))[:100],
+                accepted="a request id and a label of 1 to 200 characters",
+            ) from error
+        answer = await get_parts(request).send_feedback(feedback, viewer.principal)
+        return JSONResponse(answer.model_dump(mode="json"))
