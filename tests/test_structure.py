@@ -26,6 +26,7 @@ SERVING_MAY_IMPORT = {
     "serving",
     "data.quality",
     "data.images",
+    "data.signatures",
     "data.folders",
 }
 FILES = [path for name in ORDER for path in sorted((ROOT / name).rglob("*.py"))]

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MEBIBYTE = 1 << 20
+PictureKind = Literal["animated", "cmyk", "16-bit", "alpha", "mislabelled"]
 
 
 class ModelServerSettings(BaseModel):
@@ -63,17 +64,20 @@ class UploadSettings(BaseModel):
         max_body_bytes: largest body of one request.
         max_image_bytes: largest image.
         max_pixels: most pixels of an image, width times height.
+        max_metadata_bytes: most bytes of an image that are no picture: profiles, EXIF, comments.
         max_batch_images: most images of one batch request.
         body_timeout_seconds: how long a body may take to arrive.
-        refused: kinds of picture that are refused though the model could read them.
+        refused: kinds of picture that are refused though the model could read them; `mislabelled`
+            is one whose name or content type says another format than its content.
     """
 
     max_body_bytes: int = Field(default=32 * MEBIBYTE, ge=1024)
     max_image_bytes: int = Field(default=10 * MEBIBYTE, ge=1024)
     max_pixels: int = Field(default=50_000_000, ge=1)
+    max_metadata_bytes: int = Field(default=4 * MEBIBYTE, ge=1024)
     max_batch_images: int = Field(default=32, ge=1)
     body_timeout_seconds: float = Field(default=20.0, gt=0)
-    refused: frozenset[Literal["animated", "cmyk", "16-bit", "alpha"]] = frozenset({"animated"})
+    refused: frozenset[PictureKind] = frozenset({"animated"})
 
 
 class ThrottleSettings(BaseModel):

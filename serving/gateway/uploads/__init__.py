@@ -1,0 +1,1 @@
+"""What callers send: bodies of requests, and the pictures in them."""

@@ -1,0 +1,146 @@
+"""Checks a picture before a model sees it, and measures it as ExampleGen does."""
+
+import dataclasses
+import io
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from data.images import ImageProbe
+from data.quality import QualityMeasures, measure_quality
+from serving.gateway.errors import OverloadedError
+from serving.gateway.settings import UploadSettings
+from serving.gateway.uploads.checks import (
+    check_layout,
+    check_png_data,
+    check_readable,
+    header_kinds,
+    read_header,
+    recognise,
+    refuse_damaged,
+    refuse_kinds,
+)
+from serving.gateway.uploads.disguises import check_disguise
+from serving.gateway.uploads.layouts import read_layout
+from serving.gateway.uploads.pixels import DAMAGES, decode_upright, find_kinds, open_picture
+from serving.gateway.uploads.upload import Upload
+
+MEASURED_SIDE_PIXELS: Final = 288
+"""ExampleGen decodes large JPEGs to this; quality is measured on a copy half as large."""
+REVIEW_SIDE_PIXELS: Final = 1024
+
+_LARGE_PIXELS: Final = 8_000_000
+_LARGE_WAIT_SECONDS: Final = 2.0
+# A picture of 50 million pixels takes 400 MB while it is measured; two at a time are enough.
+_large_pictures = threading.BoundedSemaphore(2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckedImage:
+    """A picture that the model can be given as it is.
+
+    Attributes:
+        data: bytes of the file, as uploaded.
+        format: `jpeg`, `png`, `bmp`, `gif` or `webp`.
+        width: columns as stored, before orientation.
+        height: rows as stored, before orientation.
+        channels: colour and alpha channels, 1..4; a palette counts as 3.
+        orientation: EXIF orientation, 1..8.
+        quality: measures of the upright picture, the same as ExampleGen's.
+    """
+
+    data: bytes
+    format: str
+    width: int
+    height: int
+    channels: int
+    orientation: int
+    quality: QualityMeasures
+
+
+def check_image(upload: Upload, limits: UploadSettings) -> CheckedImage:
+    """Check one picture and measure it; takes milliseconds of a core, so run it in a thread.
+
+    Args:
+        upload: the picture as it came in.
+        limits: what is accepted.
+
+    Returns:
+        The picture and what was found out about it.
+
+    Raises:
+        BadRequestError: the file is empty.
+        TooLargeError: too many bytes, pixels or metadata.
+        UnsupportedTypeError: no image, or a format or name that is not accepted.
+        UnprocessableError: an image that is cut off, damaged, refused by the settings, unreadable
+            for the model or something else besides.
+        OverloadedError: too many large pictures at once.
+    """
+    data, subject = upload.data, upload.subject
+    image_format = recognise(upload, limits)
+    layout = read_layout(data, image_format)
+    probe = read_header(data, subject, limits)
+    check_layout(data, probe, layout, subject, limits)
+    refuse_kinds(header_kinds(upload, probe), subject, limits)
+    check_readable(data, probe, subject)
+    check_disguise(data, image_format, layout, subject=subject)
+    try:
+        with _turn_of(probe), open_picture(data, image_format) as image:
+            refuse_kinds(find_kinds(image, data), subject, limits)
+            check_png_data(data, layout, subject)
+            pixels = decode_upright(
+                image, orientation=probe.orientation, min_side_pixels=MEASURED_SIDE_PIXELS
+            )
+            quality = measure_quality(np.asarray(pixels))
+    except DAMAGES as error:
+        refuse_damaged(subject, f"the {image_format} pixels are damaged: {error}", error)
+    return CheckedImage(
+        data, image_format, probe.width, probe.height, probe.channels, probe.orientation, quality
+    )
+
+
+def strip_metadata(image: CheckedImage, *, max_side_pixels: int = REVIEW_SIDE_PIXELS) -> bytes:
+    """Write a picture anew, with nothing but its pixels; run it in a thread.
+
+    Args:
+        image: a checked picture.
+        max_side_pixels: longest side of the result; a larger picture is scaled down.
+
+    Returns:
+        An upright RGB PNG without any metadata.
+    """
+    probe = ImageProbe(
+        image.format, image.height, image.width, image.channels, image.orientation, frames=1
+    )
+    with _turn_of(probe), open_picture(image.data, image.format) as picture:
+        pixels = decode_upright(
+            picture, orientation=image.orientation, min_side_pixels=max_side_pixels
+        )
+    pixels.thumbnail((max_side_pixels, max_side_pixels), Image.Resampling.BOX, reducing_gap=2.0)
+    # What Pillow would write along, such as a colour profile, sits in `info`.
+    pixels.info.clear()
+    file = io.BytesIO()
+    pixels.save(file, "PNG")
+    return file.getvalue()
+
+
+@contextmanager
+def _turn_of(probe: ImageProbe) -> Generator[None]:
+    if probe.width * probe.height < _LARGE_PIXELS:
+        yield
+        return
+    if not _large_pictures.acquire(timeout=_LARGE_WAIT_SECONDS):
+        raise OverloadedError(
+            f"other large pictures are being read; this one has {probe.width}x{probe.height}",
+            accepted=f"pictures below {_LARGE_PIXELS} pixels, at any time",
+            fix="Try again, or make the picture smaller.",
+            headers={"Retry-After": "2"},
+        )
+    try:
+        yield
+    finally:
+        _large_pictures.release()
