@@ -7,6 +7,7 @@ from typing import Final
 
 from fastapi import Request
 
+from serving.gateway.auth.dependency import AccessRule
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.views import Frame, make_frame
 from serving.gateway.errors import (
@@ -15,7 +16,7 @@ from serving.gateway.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from serving.gateway.scopes import Principal, Scope
+from serving.gateway.scopes import CredentialKind, Principal, Scope
 
 FORM_TOKEN_FIELD: Final = "form_token"  # noqa: S105 (a field's name)
 FORM_TOKEN_HEADER: Final = "x-form-token"  # noqa: S105
@@ -49,14 +50,50 @@ def find_viewer(request: Request) -> Viewer | None:
     session = parts.sessions.read(request.cookies.get(parts.sessions.cookie_name, ""))
     if session is None:
         return None
-    if parts.development is not None:
-        return Viewer(parts.development, session.session_id)
-    principal = parts.keys.find(session.key_id)
-    return Viewer(principal, session.session_id) if principal else None
+    authenticator = parts.authenticator
+    if authenticator.is_off:
+        return Viewer(authenticator.identify(request.headers), session.session_id)
+    entry = authenticator.key_ring.recall(session.key_id, session.mark)
+    if entry is None:
+        return None
+    principal = Principal(entry.key_id, entry.scopes, CredentialKind.KEY)
+    return Viewer(principal, session.session_id)
+
+
+class _Need(AccessRule):
+    def __init__(self, scope: Scope | None) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Viewer:
+        viewer = self._find(request)
+        if request.method not in {"GET", "HEAD"}:
+            await check_form(request, viewer.session_id)
+        self._check_scope(viewer.principal)
+        return viewer
+
+    def decide(self, request: Request) -> Principal:
+        principal = self._find(request).principal
+        self._check_scope(principal)
+        return principal
+
+    def _find(self, request: Request) -> Viewer:
+        viewer = find_viewer(request)
+        if viewer is None:
+            raise UnauthenticatedError("Your session has ended.", fix="Sign in again.")
+        request.state.principal = viewer.principal  # for the access log
+        return viewer
+
+    def _check_scope(self, principal: Principal) -> None:
+        if self._scope is not None and not principal.may(self._scope):
+            raise ForbiddenError(
+                f"This needs the scope {self._scope.value}.",
+                got=f"a key with the scopes: {', '.join(sorted(principal.scopes)) or 'none'}",
+                fix="Sign in with another key, or ask an administrator for one.",
+            )
 
 
 def need(scope: Scope | None) -> Callable[[Request], Awaitable[Viewer]]:
-    """Make the dependency of a page.
+    """Make the rule of a page.
 
     Args:
         scope: what its viewers need; None for no more than a session.
@@ -65,23 +102,7 @@ def need(scope: Scope | None) -> Callable[[Request], Awaitable[Viewer]]:
         A dependency that gives the viewer, refuses others, and refuses every change that does not
         come from a form of the viewer's own session.
     """
-
-    async def get_viewer(request: Request) -> Viewer:
-        viewer = find_viewer(request)
-        if viewer is None:
-            raise UnauthenticatedError("Your session has ended.", fix="Sign in again.")
-        if request.method not in {"GET", "HEAD"}:
-            await check_form(request, viewer.session_id)
-        if scope is not None and not viewer.principal.may(scope):
-            held = ", ".join(sorted(viewer.principal.scopes)) or "none"
-            raise ForbiddenError(
-                f"This needs the scope {scope.value}.",
-                got=f"a key with the scopes: {held}",
-                fix="Sign in with another key, or ask an administrator for one.",
-            )
-        return viewer
-
-    return get_viewer
+    return _Need(scope)
 
 
 def frame_page(request: Request, viewer: Viewer, page: str) -> Frame:

@@ -134,7 +134,12 @@ def make_chart(
         note=note,
         kind=kind,
         series=drawn,
-        levels=[write(top * place / _NUM_GAPS) for place in range(_NUM_GAPS, -1, -1)],
+        levels=[
+            write(top * place / _NUM_GAPS).replace(
+                ".0\N{NARROW NO-BREAK SPACE}%", "\N{NARROW NO-BREAK SPACE}%"
+            )
+            for place in range(_NUM_GAPS, -1, -1)
+        ],
         times=[
             moments[round(place * (window.num_steps - 1) / (_NUM_TIMES - 1))].isoformat()
             for place in range(_NUM_TIMES)

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,39 +13,11 @@ from serving.gateway.api_types import (
     ModelsAnswer,
     PredictionAnswer,
 )
+from serving.gateway.auth.authenticator import Authenticator
 from serving.gateway.console.sessions import Sessions
 from serving.gateway.console.statistics import StatisticsReader
 from serving.gateway.console.status_log import StatusLog
 from serving.gateway.scopes import Principal
-
-
-class Keys(Protocol):
-    """Who may sign in."""
-
-    async def check(self, credential: str) -> Principal:
-        """Check an API key.
-
-        Args:
-            credential: what was typed in, from anybody.
-
-        Returns:
-            Its owner.
-
-        Raises:
-            UnauthenticatedError: the key is wrong, expired or revoked.
-        """
-        ...
-
-    def find(self, key_id: str) -> Principal | None:
-        """Look up a key that somebody signed in with earlier.
-
-        Args:
-            key_id: its public id.
-
-        Returns:
-            What it may do now; None once it is expired or revoked.
-        """
-        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,8 +41,7 @@ class ConsoleParts:
 
     Attributes:
         sessions: signs cookies and forms.
-        keys: who may sign in.
-        development: who everybody is while authentication is off; None while it is on.
+        authenticator: who may sign in.
         engine: the database.
         predict: the whole way of `POST /v1/predict`, for a body in the same forms.
         explain: the whole way of `POST /v1/explain`: an overlay, PNG; None without it.
@@ -86,8 +56,7 @@ class ConsoleParts:
     """
 
     sessions: Sessions
-    keys: Keys
-    development: Principal | None
+    authenticator: Authenticator
     engine: AsyncEngine
     predict: Callable[[Request, Principal], Awaitable[PredictionAnswer]]
     explain: Callable[[Request, Principal], Awaitable[bytes]] | None

@@ -1,8 +1,11 @@
 """The console's routes."""
 
-from fastapi import APIRouter, Request
+from typing import Final
+
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from serving.gateway.auth.dependency import allow_everybody
 from serving.gateway.console.assets import Assets, read_assets
 from serving.gateway.console.pages.admin import add_admin_pages
 from serving.gateway.console.pages.drift import add_drift_page
@@ -15,7 +18,8 @@ from serving.gateway.console.routing import make_route_class
 from serving.gateway.console.templating import make_pages
 from serving.gateway.errors import NotFoundError
 
-_FOR_EVER = "public, max-age=31536000, immutable"
+_OPEN: Final = [Depends(allow_everybody)]
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 
 def make_router() -> APIRouter:
@@ -42,7 +46,7 @@ def make_router() -> APIRouter:
 
 
 def _add_static_files(router: APIRouter, assets: Assets) -> None:
-    @router.get("/static/{fingerprint}/{name}")
+    @router.get("/static/{fingerprint}/{name}", dependencies=_OPEN)
     async def get_static_file(fingerprint: str, name: str) -> Response:
         asset = assets.files.get(name)
         if asset is None or fingerprint != assets.fingerprint:
@@ -53,12 +57,12 @@ def _add_static_files(router: APIRouter, assets: Assets) -> None:
 
 
 def _add_ends(router: APIRouter) -> None:
-    @router.get("")
-    @router.get("/")
+    @router.get("", dependencies=_OPEN)
+    @router.get("/", dependencies=_OPEN)
     async def go_to_first_page() -> Response:
         return RedirectResponse("/console/try", status_code=303)
 
-    @router.get("/{path:path}")
+    @router.get("/{path:path}", dependencies=_OPEN)
     async def refuse_unknown_page(request: Request) -> Response:
         raise NotFoundError(
             f"There is no page '{request.url.path[:100]}'.", fix="Use the links of the console."

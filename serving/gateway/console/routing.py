@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from configs.errors import PipelineError
@@ -13,6 +13,8 @@ from serving.gateway.console.access import find_viewer, frame_page
 from serving.gateway.console.templating import Pages
 from serving.gateway.console.views import ErrorView
 from serving.gateway.errors import GatewayError, UnauthenticatedError
+from serving.gateway.observability.error_answers import make_answer, note_error
+from serving.gateway.observability.middleware import get_request_id
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -55,6 +57,7 @@ def make_route_class(pages: Pages) -> type[APIRoute]:
                 try:
                     response = await handle(request)
                 except GatewayError as error:
+                    note_error(request.scope, error)
                     response = _answer_error(pages, request, error)
                 for name, value in HEADERS.items():
                     response.headers[name] = value
@@ -68,10 +71,7 @@ def make_route_class(pages: Pages) -> type[APIRoute]:
 
 def _answer_error(pages: Pages, request: Request, error: GatewayError) -> Response:
     if "text/html" not in request.headers.get("accept", ""):
-        request_id = str(getattr(request.state, "request_id", ""))
-        return JSONResponse(
-            error.to_body(request_id), status_code=error.http_status, headers=error.headers
-        )
+        return make_answer(error, get_request_id(request))
     if isinstance(error, UnauthenticatedError):
         return RedirectResponse(_find_sign_in(request), status_code=303)
     view = ErrorView(error.http_status, describe(error), error.got, error.fix)

@@ -9,8 +9,6 @@ from typing import Final
 
 import jwt
 
-from serving.gateway.scopes import Principal
-
 LIFETIME: Final = datetime.timedelta(hours=12)
 _ALGORITHM: Final = "HS256"
 _AUDIENCE: Final = "loupe-console"
@@ -23,10 +21,12 @@ class Session:
     Attributes:
         session_id: random, 32 hexadecimal digits; tokens against forged forms are bound to it.
         key_id: who signed in; what they may do is looked up at every request.
+        mark: of the key ring; it ends the session when the key is rotated.
     """
 
     session_id: str
     key_id: str
+    mark: str
 
 
 class Sessions:
@@ -61,11 +61,12 @@ class Sessions:
         """
         return "__Host-loupe_visitor" if self.is_secure else "loupe_visitor"
 
-    def make(self, principal: Principal) -> str:
+    def make(self, key_id: str, mark: str) -> str:
         """Begin a session.
 
         Args:
-            principal: who signed in.
+            key_id: who signed in.
+            mark: of the key ring.
 
         Returns:
             The cookie's value; it holds no secret of the key.
@@ -73,7 +74,8 @@ class Sessions:
         now = datetime.datetime.now(datetime.UTC)
         claims = {
             "aud": _AUDIENCE,
-            "sub": principal.key_id,
+            "sub": key_id,
+            "mark": mark,
             "sid": secrets.token_hex(16),
             "iat": now,
             "exp": now + LIFETIME,
@@ -95,11 +97,11 @@ class Sessions:
                 self._session_key,
                 algorithms=[_ALGORITHM],
                 audience=_AUDIENCE,
-                options={"require": ["exp", "sub", "sid"]},
+                options={"require": ["exp", "sub", "sid", "mark"]},
             )
         except jwt.InvalidTokenError:
             return None
-        return Session(session_id=str(claims["sid"]), key_id=str(claims["sub"]))
+        return Session(str(claims["sid"]), str(claims["sub"]), str(claims["mark"]))
 
     def make_form_token(self, session_id: str) -> str:
         """Make the token that a form of this session carries.

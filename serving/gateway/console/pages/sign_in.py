@@ -7,14 +7,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
+from serving.gateway.auth.dependency import allow_everybody
 from serving.gateway.console.access import Viewer, check_form, find_viewer, get_form, need
 from serving.gateway.console.parts import ConsoleParts, get_parts
-from serving.gateway.console.routing import SIGN_IN_PATH
+from serving.gateway.console.routing import SIGN_IN_PATH, describe
 from serving.gateway.console.sessions import LIFETIME, Sessions
 from serving.gateway.console.templating import Pages
 from serving.gateway.console.views import SignInView
 from serving.gateway.errors import UnauthenticatedError
-from serving.gateway.scopes import Principal, Scope
+from serving.gateway.scopes import CredentialKind, Principal, Scope
 
 _START: Final = "/console/try"
 _FIRST_PAGES: Final = (
@@ -33,29 +34,31 @@ def add_sign_in_pages(router: APIRouter, pages: Pages) -> None:
         pages: renders templates.
     """
 
-    @router.get("/sign-in")
+    @router.get("/sign-in", dependencies=[Depends(allow_everybody)])
     async def show_sign_in(request: Request) -> Response:
         parts = get_parts(request)
         next_path = _check_path(request.query_params.get("next", ""))
-        if parts.development is not None:
-            return _begin(parts, parts.development, next_path)
+        if parts.authenticator.is_off:
+            return _begin(parts, parts.authenticator.identify(request.headers), "", next_path)
         viewer = find_viewer(request)
         if viewer is not None:
             return RedirectResponse(next_path or _first_page(viewer.principal), status_code=303)
         return _show_form(pages, parts, request, next_path, "")
 
-    @router.post("/sign-in")
+    @router.post("/sign-in", dependencies=[Depends(allow_everybody)])
     async def sign_in(request: Request) -> Response:
         parts = get_parts(request)
         # A visitor has no session yet, and still nobody may sign them in as somebody else.
         await check_form(request, request.cookies.get(parts.sessions.visitor_cookie_name, ""))
         form = get_form(request)
         next_path = _check_path(form.get("next", ""))
+        key, key_ring = form.get("key", "").strip(), parts.authenticator.key_ring
         try:
-            principal = await parts.keys.check(form.get("key", "").strip())
+            entry = key_ring.check(key)
         except UnauthenticatedError as error:
-            return _show_form(pages, parts, request, next_path, str(error))
-        return _begin(parts, principal, next_path)
+            return _show_form(pages, parts, request, next_path, describe(error))
+        principal = Principal(entry.key_id, entry.scopes, CredentialKind.KEY)
+        return _begin(parts, principal, key_ring.mark(key), next_path)
 
     @router.post("/sign-out")
     async def sign_out(
@@ -86,9 +89,9 @@ def _show_form(
     return response
 
 
-def _begin(parts: ConsoleParts, principal: Principal, next_path: str) -> Response:
+def _begin(parts: ConsoleParts, principal: Principal, mark: str, next_path: str) -> Response:
     response = RedirectResponse(next_path or _first_page(principal), status_code=303)
-    cookie = parts.sessions.make(principal)
+    cookie = parts.sessions.make(principal.key_id, mark)
     _set_cookie(response, parts.sessions, cookie, int(LIFETIME.total_seconds()))
     return response
 
