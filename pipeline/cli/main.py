@@ -11,6 +11,7 @@ from rich.console import Console
 from configs.errors import PipelineError
 from configs.load import DEFAULT_CONFIG, load_config, workspace_from_environment
 from configs.workspace import Workspace
+from serving.gateway.cli import keys_app
 
 app = typer.Typer(
     help="From a folder of labelled images to a served classifier.",
@@ -22,6 +23,7 @@ data_app = typer.Typer(help="Sample data.", no_args_is_help=True)
 schema_app = typer.Typer(help="The curated schema.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(schema_app, name="schema")
+app.add_typer(keys_app, name="keys")
 
 ConfigOption = Annotated[
     str, typer.Option("--config", "-c", help="A file of configs/, or the path of a YAML file.")

@@ -2,11 +2,14 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from configs.errors import ConfigError
+
+PREFIX = "LOUPE_GATEWAY_"
 MEBIBYTE = 1 << 20
 PictureKind = Literal["animated", "cmyk", "16-bit", "alpha", "mislabelled"]
 
@@ -180,9 +183,7 @@ class GatewaySettings(BaseSettings):
         token: bearer tokens.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="LOUPE_GATEWAY_", env_nested_delimiter="__", extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid")
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
@@ -225,6 +226,32 @@ class GatewaySettings(BaseSettings):
             An async SQLAlchemy URL.
         """
         return self.database_url or f"sqlite+aiosqlite:///{self.state_folder / 'gateway.db'}"
+
+
+def load_settings(**overrides: Any) -> GatewaySettings:
+    """Read the settings from the environment.
+
+    Args:
+        overrides: settings that count instead of the environment's.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        ConfigError: a bad value; it is not quoted, for it may be a secret.
+    """
+    try:
+        return GatewaySettings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'__'.join(str(part).upper() for part in problem['loc'])}: {problem['msg']}"
+            if problem["loc"]
+            else problem["msg"]
+            for problem in error.errors(include_input=False)
+        )
+        raise ConfigError(f"settings of the prediction API: {problems}") from error
+    except SettingsError as error:
+        raise ConfigError(f"settings of the prediction API: {error}. Correct it.") from error
 
 
 def is_loopback(host: str) -> bool:

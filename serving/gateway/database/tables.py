@@ -81,6 +81,8 @@ class ApiKeyRow(Base):
     key_id: Mapped[str] = mapped_column(String(KEY_ID_LENGTH), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    previous_hash: Mapped[str | None] = mapped_column(String(64))  # of the secret before rotation
+    previous_expires_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)
     scopes: Mapped[list[str]] = mapped_column(JSON)
     created_at: Mapped[datetime.datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime.datetime | None] = mapped_column(UtcDateTime)

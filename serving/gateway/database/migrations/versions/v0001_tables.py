@@ -99,6 +99,8 @@ def _make_administration() -> None:
         sa.Column("key_id", sa.String(128), primary_key=True),
         sa.Column("name", sa.String(200), nullable=False),
         sa.Column("key_hash", sa.String(64), nullable=False),
+        sa.Column("previous_hash", sa.String(64), nullable=True),
+        sa.Column("previous_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("scopes", sa.JSON, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),

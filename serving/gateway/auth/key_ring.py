@@ -1,0 +1,130 @@
+"""All keys in memory, so that a request asks no database; the last known when there is none."""
+
+import asyncio
+import contextlib
+import datetime
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from serving.gateway.auth.key_store import KeyEntry, KeyState, KeyStore
+from serving.gateway.auth.keys import hash_key, is_same_hash, parse_key_id
+from serving.gateway.errors import UnauthenticatedError, UnavailableError
+
+REFRESH_SECONDS: Final = 1.0
+"""How soon a new key works and a revoked one no longer does."""
+
+_NO_HASH: Final = "0" * 64
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class KeyRing:
+    """Checks API keys against a copy of the table."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        pepper: bytes,
+        *,
+        refresh_seconds: float = REFRESH_SECONDS,
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:
+        """Know nothing yet; `start` reads the keys.
+
+        Args:
+            store: the table of keys.
+            pepper: what keys are hashed with.
+            refresh_seconds: how often the table is read again.
+            now: the clock.
+        """
+        self._store = store
+        self._pepper = pepper
+        self._refresh_seconds = refresh_seconds
+        self._now = now
+        self._entries: dict[str, KeyEntry] = {}
+        self._refreshed_at: float | None = None
+        self._is_failing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the keys, and keep reading them until `stop`; a lost database is no error."""
+        await self._refresh()
+        self._task = asyncio.create_task(self._keep_fresh(), name="key ring")
+
+    async def stop(self) -> None:
+        """Stop reading the keys."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Tell how old the copy is.
+
+        Returns:
+            Seconds since the table was read; None when it never was.
+        """
+        if self._refreshed_at is None:
+            return None
+        return time.monotonic() - self._refreshed_at
+
+    def check(self, text: str) -> KeyEntry:
+        """Check what a caller says is their key.
+
+        Args:
+            text: what they sent.
+
+        Returns:
+            The key.
+
+        Raises:
+            UnauthenticatedError: no such key, or one that is revoked or expired.
+            UnavailableError: the table could not be read since the start.
+        """
+        if self._refreshed_at is None:
+            raise UnavailableError(
+                "API keys cannot be checked: their table could not be read yet.",
+                fix="Try again when the database is back.",
+                headers={"Retry-After": "2"},
+            )
+        entry = self._entries.get(parse_key_id(text) or "")
+        received = hash_key(text, self._pepper)
+        # An unknown id costs the same comparisons as a known one.
+        is_current = is_same_hash(entry.key_hash if entry else _NO_HASH, received)
+        is_previous = is_same_hash((entry and entry.previous_hash) or _NO_HASH, received)
+        if entry is None or not (is_current or is_previous):
+            raise UnauthenticatedError("the API key is not known.")
+        self._check_state(entry, is_previous=is_previous)
+        return entry
+
+    def _check_state(self, entry: KeyEntry, *, is_previous: bool) -> None:
+        # Whoever gets here has the secret, and may be told what became of it.
+        now = self._now()
+        state = entry.state(now)
+        if state is not KeyState.ACTIVE:
+            raise UnauthenticatedError(f"the API key '{entry.key_id}' is {state}.")
+        if is_previous and (entry.previous_expires_at is None or entry.previous_expires_at <= now):
+            raise UnauthenticatedError(f"the API key '{entry.key_id}' was rotated.")
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            await asyncio.sleep(self._refresh_seconds)
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        try:
+            entries = await self._store.list_keys()
+        except Exception as error:  # noqa: BLE001 (predictions go on, whatever the database says)
+            if not self._is_failing:
+                _log.warning("keys cannot be read, the last known ones are used", error=repr(error))
+            self._is_failing = True
+            return
+        if self._is_failing:
+            _log.info("keys can be read again", keys=len(entries))
+        self._is_failing = False
+        self._entries = {entry.key_id: entry for entry in entries}
+        self._refreshed_at = time.monotonic()

@@ -1,0 +1,164 @@
+"""The copy of the keys in memory: what it lets in, and what it does without a database."""
+
+import asyncio
+import datetime
+import time
+
+import pytest
+
+from serving.gateway.auth import keys
+from serving.gateway.auth.key_ring import KeyRing
+from serving.gateway.auth.keys import make_key
+from serving.gateway.errors import UnauthenticatedError, UnavailableError
+from serving.gateway.scopes import Scope
+
+DAY = datetime.timedelta(days=1)
+REFRESH_SECONDS = 0.05
+
+
+class Clock:
+    def __init__(self):
+        self.now = datetime.datetime.now(datetime.UTC)
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def ring(store, pepper, clock):
+    return KeyRing(store, pepper, refresh_seconds=REFRESH_SECONDS, now=clock)
+
+
+@pytest.fixture
+async def started(ring):
+    await ring.start()
+    yield ring
+    await ring.stop()
+
+
+async def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.01)
+
+
+def is_known(ring, text):
+    try:
+        ring.check(text)
+    except UnauthenticatedError:
+        return False
+    return True
+
+
+@pytest.mark.anyio
+async def test_a_new_key_works_and_a_revoked_one_stops_without_a_restart(started, store):
+    key = await store.create("shop", [Scope.PREDICT], actor="me")
+    await wait_until(lambda: is_known(started, key.text))
+    assert started.check(key.text).scopes == {Scope.PREDICT}
+    await store.revoke(key.key_id, actor="me")
+    await wait_until(lambda: not is_known(started, key.text))
+    with pytest.raises(UnauthenticatedError, match=f"API key '{key.key_id}' is revoked"):
+        started.check(key.text)
+
+
+@pytest.mark.anyio
+async def test_only_the_whole_key_opens(ring, store):
+    key = await store.create("shop", [Scope.PREDICT], actor="me")
+    other = await store.create("spy", [Scope.PREDICT], actor="me")
+    await ring.start()
+    await ring.stop()
+    swapped = f"lk_{key.key_id}_{other.text.rpartition('_')[2]}"
+    changed = key.text[:-1] + ("0" if key.text[-1] != "0" else "1")
+    stored = ring._entries[key.key_id].key_hash
+    texts = [swapped, changed, key.text.upper(), key.text + " ", f"lk_{key.key_id}_{stored}"]
+    for text in [*texts, "", make_key().text, "\ud800"]:
+        with pytest.raises(UnauthenticatedError, match="the API key is not known"):
+            ring.check(text)
+    assert ring.check(key.text).name == "shop"
+
+
+@pytest.mark.anyio
+async def test_keys_end_by_the_clock(ring, store, clock):
+    key = await store.create("shop", [Scope.PREDICT], actor="me", expires_at=clock.now + DAY)
+    await ring.start()
+    await ring.stop()
+    ring.check(key.text)
+    clock.now += DAY
+    with pytest.raises(UnauthenticatedError, match="is expired"):
+        ring.check(key.text)
+
+
+@pytest.mark.anyio
+async def test_the_old_secret_works_for_its_time_of_grace(ring, store, clock):
+    key = await store.create("shop", [Scope.PREDICT], actor="me")
+    rotated = await store.rotate(key.key_id, actor="me", grace=DAY)
+    await ring.start()
+    await ring.stop()
+    assert ring.check(key.text) == ring.check(rotated.text)
+    clock.now += DAY + datetime.timedelta(seconds=30)
+    ring.check(rotated.text)
+    with pytest.raises(UnauthenticatedError, match="was rotated"):
+        ring.check(key.text)
+
+
+@pytest.mark.anyio
+async def test_unknown_ids_cost_the_same_comparisons(started, store, monkeypatch):
+    key = await store.create("shop", [Scope.PREDICT], actor="me")
+    await wait_until(lambda: is_known(started, key.text))
+    compared = []
+    compare = keys.hmac.compare_digest
+
+    def count(first, second):
+        compared.append((len(first), len(second)))
+        return compare(first, second)
+
+    monkeypatch.setattr(keys.hmac, "compare_digest", count)
+    counts = []
+    for text in (key.text, make_key(key.key_id).text, make_key().text, "nothing like a key"):
+        is_known(started, text)
+        counts.append(compared[:])
+        compared.clear()
+    assert counts == [[(64, 64), (64, 64)]] * 4
+
+
+@pytest.mark.anyio
+async def test_the_last_known_keys_work_without_a_database(losable_store, database_file, pepper):
+    key = await losable_store.create("shop", [Scope.PREDICT], actor="me")
+    ring = KeyRing(losable_store, pepper, refresh_seconds=REFRESH_SECONDS)
+    await ring.start()
+    aside = database_file.with_suffix(".aside")
+    await losable_store._engine.dispose()
+    database_file.rename(aside)
+    database_file.mkdir()
+    await wait_until(lambda: ring._is_failing)
+    assert ring.check(key.text).name == "shop"
+    age = ring.age_seconds
+    await asyncio.sleep(2 * REFRESH_SECONDS)
+    assert ring.age_seconds > age
+    database_file.rmdir()
+    aside.rename(database_file)
+    await losable_store.revoke(key.key_id, actor="me")
+    await wait_until(lambda: not is_known(ring, key.text))
+    await ring.stop()
+
+
+@pytest.mark.anyio
+async def test_keys_that_were_never_read_are_unavailable_not_wrong(
+    losable_store, database_file, pepper
+):
+    await losable_store._engine.dispose()
+    database_file.unlink()
+    database_file.mkdir()
+    ring = KeyRing(losable_store, pepper)
+    await ring.start()
+    assert ring.age_seconds is None
+    with pytest.raises(UnavailableError, match="their table could not be read yet") as caught:
+        ring.check(make_key().text)
+    assert caught.value.headers["Retry-After"] == "2"
+    await ring.stop()
