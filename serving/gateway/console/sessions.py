@@ -99,7 +99,7 @@ class Sessions:
                 audience=_AUDIENCE,
                 options={"require": ["exp", "sub", "sid", "mark"]},
             )
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, UnicodeEncodeError):
             return None
         return Session(str(claims["sid"]), str(claims["sub"]), str(claims["mark"]))
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import collections
+import contextlib
 import datetime
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ class StatusLog:
         self._folder = folder
         self._file = folder / f"{secrets.token_hex(8)}.json"
         self._count = count
-        self._last: Mapping[str, float] = {}
+        self._last = dict(count())
         self._bins: dict[int, dict[int, collections.Counter[str]]] = {
             length: {} for length in _KEPT_SECONDS
         }
@@ -77,8 +78,10 @@ class StatusLog:
         temporary.write_text(json.dumps(self._bins))
         temporary.replace(self._file)
         for file in self._folder.glob("*.json"):
-            if file.stat().st_mtime < now - max(_KEPT_SECONDS.values()):
-                file.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process may be faster
+                is_old = file.stat().st_mtime < now - max(_KEPT_SECONDS.values())
+                if is_old and file != self._file:
+                    file.unlink()
 
     def read(self, window: Window) -> tuple[int, dict[str, list[int]]]:
         """Add up what all processes counted.
@@ -97,10 +100,18 @@ class StatusLog:
             if window.step_seconds % length == 0 and seconds <= kept
         )
         steps = {name: [0] * window.num_steps for name in STATUS_CLASSES}
-        for file in self._folder.glob("*.json"):
-            for moment, counts in json.loads(file.read_text())[str(length)].items():
+        for bins in self._read_files():
+            for moment, counts in bins[str(length)].items():
                 step = (int(moment) - start) // window.step_seconds
                 if 0 <= step < window.num_steps:
                     for name, count in counts.items():
                         steps[name][step] += count
         return start, steps
+
+    def _read_files(self) -> Iterator[dict[str, dict[str, dict[str, int]]]]:
+        for file in self._folder.glob("*.json"):
+            try:
+                text = file.read_text()
+            except FileNotFoundError:  # old ones are removed at any time
+                continue
+            yield json.loads(text)

@@ -1,5 +1,6 @@
 """What happens now: latency, errors and confidence."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final
@@ -68,14 +69,15 @@ async def _make_view(parts: ConsoleParts, window: Window) -> LiveView:
         statistics = await parts.statistics.read(window)
     except GatewayError as error:
         problem = describe(error)
-    return make_live_view(window, statistics, problem, parts.statuses.read, parts.read_vitals())
+    statuses = await asyncio.to_thread(parts.statuses.read, window)
+    return make_live_view(window, statistics, problem, statuses, parts.read_vitals())
 
 
 def make_live_view(
     window: Window,
     statistics: Statistics | None,
     problem: str,
-    read_statuses: Callable[[Window], tuple[int, dict[str, list[int]]]],
+    counted: tuple[int, dict[str, list[int]]],
     vitals: Vitals,
 ) -> LiveView:
     """Put the charts together.
@@ -84,13 +86,13 @@ def make_live_view(
         window: what is shown.
         statistics: of the prediction log; None while the database is down.
         problem: why it is down.
-        read_statuses: gives the beginning of the window and the answers of each status class.
+        counted: beginning of the window and the answers of each status class, step by step.
         vitals: state of the other parts.
 
     Returns:
         What the page shows.
     """
-    start, statuses = read_statuses(window)
+    start, statuses = counted
     charts = [_chart_statuses(window, start, statuses)]
     cells: list[Cell] = []
     if statistics is not None:

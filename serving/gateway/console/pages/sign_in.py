@@ -22,7 +22,7 @@ _FIRST_PAGES: Final = (
     (Scope.PREDICT, _START),
     (Scope.READ, "/console/live"),
 )
-_OWN_PATH: Final = re.compile(r"/console(/[A-Za-z0-9._-]+)*(\?[A-Za-z0-9=&._-]*)?")
+_OWN_PATH: Final = re.compile(r"/console(/[A-Za-z0-9_-]+)*(\?[A-Za-z0-9=&._-]*)?")
 _VISITOR_SECONDS: Final = 3600
 
 

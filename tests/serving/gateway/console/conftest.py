@@ -9,6 +9,7 @@ import re
 import threading
 import time
 
+import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -34,16 +35,15 @@ from serving.gateway.database.feedback import save_feedback
 from serving.gateway.database.migrate import migrate
 from serving.gateway.database.predictions import write_records
 from serving.gateway.database.rules import store_rules
-from serving.gateway.errors import UnauthenticatedError
 from serving.gateway.observability.metrics import GatewayMetrics
-from serving.gateway.observability.middleware import install_observability
+from serving.gateway.observability.middleware import get_request_id, install_observability
 from serving.gateway.observability.tracing import Tracing
-from serving.gateway.records import Route
+from serving.gateway.records import ReviewReason, Route
 from serving.gateway.rules import BusinessRules
 from serving.gateway.scopes import Scope
 from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads.bodies import read_uploads
-from serving.gateway.uploads.images import check_image
+from serving.gateway.uploads.images import check_image, strip_metadata
 
 LABELS = ["bottle", "bowl", "jar", "mug", "plate", "teapot"]
 VERSIONS = (1795268425, 1795181002)
@@ -63,12 +63,19 @@ def draw_picture(colour, *, side=160, image_format="PNG"):
     return content.getvalue()
 
 
-async def seed(engine, make_record):
+@pytest.fixture(name="draw_picture", scope="session")
+def draw_picture_fixture():
+    """Function of a colour to a picture."""
+    return draw_picture
+
+
+async def seed(engine, make_record, count=900):
     """Two versions, a fallback, slow minutes, feedback and a few pictures that wait."""
     chance = random.Random(4)
     now = datetime.datetime.now(datetime.UTC)
     records = []
-    for number in range(3000):
+    for place in range(count):
+        number = place * 3000 / count
         age = datetime.timedelta(seconds=number * 1.1)
         version = VERSIONS[0] if chance.random() < 0.2 + 0.7 * (number < 1200) else VERSIONS[1]
         route = Route.STABLE if version == VERSIONS[0] else Route.CANARY
@@ -155,7 +162,7 @@ async def run_console(app, folder, make_record, drift_report_file, is_off=False)
         sessions=Sessions(b"a secret of the tests", is_secure=False),
         authenticator=Authenticator(key_ring, is_off=is_off),
         engine=engine,
-        predict=classify,
+        predict=make_predict(engine, make_record),
         explain=explain,
         send_feedback=make_feedback(engine),
         describe_models=describe_models,
@@ -171,25 +178,41 @@ async def run_console(app, folder, make_record, drift_report_file, is_off=False)
     await engine.dispose()
 
 
-async def classify(request, principal):
-    """Answer by the picture's mean colour: reddish is a mug."""
-    (upload,) = await read_uploads(request, UploadSettings(), many=False)
-    checked = await asyncio.to_thread(check_image, upload, UploadSettings())
-    red, green, blue = (
-        Image.open(io.BytesIO(checked.data)).convert("RGB").resize((1, 1)).getpixel((0, 0))
-    )
-    label = "mug" if red > max(green, blue) + 30 else SCRIPT_LABEL if green > red else "bowl"
-    shares = [(label, 0.62), ("teapot", 0.21), ("jar", 0.09), ("plate", 0.05), ("bottle", 0.03)]
-    return PredictionAnswer(
-        request_id="3f2a9c1e5b7d4086a1c2e3f4a5b6c7d8",
-        label=label,
-        probability=0.62,
-        top_k=[ClassProbability(label=name, probability=share) for name, share in shares],
-        model_version=VERSIONS[0],
-        route=Route.STABLE,
-        needs_review=True,
-        review_reasons=["small_margin"],
-    )
+def make_predict(engine, make_record):
+    async def predict(request, principal):
+        """Answer by the picture's mean colour: reddish is a mug."""
+        (upload,) = await read_uploads(request, UploadSettings(), many=False)
+        checked = await asyncio.to_thread(check_image, upload, UploadSettings())
+        pixels = Image.open(io.BytesIO(checked.data)).convert("RGB").resize((1, 1))
+        red, green, blue = pixels.tobytes()
+        label = "mug" if red > max(green, blue) + 20 else SCRIPT_LABEL if green > red else "bowl"
+        shares = {label: 0.62, "teapot": 0.21, "jar": 0.09, "plate": 0.05, "bottle": 0.03}
+        top_k = [{"label": name, "probability": share} for name, share in shares.items()]
+        record = make_record(
+            request_id=get_request_id(request),
+            key_id=principal.key_id,
+            label=label,
+            model_label=label,
+            probability=0.62,
+            top_k=top_k,
+            needs_review=True,
+            review_reasons=["small_margin"],
+            review_image=await asyncio.to_thread(strip_metadata, checked),
+        )
+        async with writing(engine) as session:
+            await write_records(session, [record])
+        return PredictionAnswer(
+            request_id=record.request_id,
+            label=label,
+            probability=0.62,
+            top_k=[ClassProbability.model_validate(entry) for entry in top_k],
+            model_version=VERSIONS[0],
+            route=Route.STABLE,
+            needs_review=True,
+            review_reasons=[ReviewReason.MARGIN],
+        )
+
+    return predict
 
 
 async def explain(request, principal):

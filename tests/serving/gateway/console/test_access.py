@@ -1,4 +1,4 @@
-"""Who may do what in the shared_console, and what other sites may not."""
+"""Who may do what in the console, and what other sites may not."""
 
 import time
 
