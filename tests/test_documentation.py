@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 from components.evaluator.names import SUMMARY_METRICS
 from configs import errors
@@ -25,6 +26,8 @@ from pipeline.cli.main import app
 from pipeline.cli.run import EXIT_INTERRUPTED
 from pipeline.summary import EXIT_NOT_BLESSED, EXIT_PUSHED
 from schema import features
+from serving.gateway.settings import PREFIX as GATEWAY_PREFIX
+from serving.gateway.settings import GatewaySettings
 from trainer.thresholds import Decision
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -267,7 +270,19 @@ def test_files_named_in_the_pages_exist():
 def test_environment_variables_are_those_that_are_read():
     read = set(re.findall(r"LOUPE_\w+", (ROOT / "configs/load.py").read_text()))
     named = {name for page in PAGES for name in re.findall(r"LOUPE_\w+", page.read_text())}
-    assert named == read - {"LOUPE_RUN_FOLDER"}  # only told by `loupe run` to its own process
+    of_gateway = {name for name in named if name.startswith(GATEWAY_PREFIX)}
+    assert of_gateway - {GATEWAY_PREFIX} <= set(gateway_variables(GatewaySettings))
+    # One is only told by `loupe run` to its own process.
+    assert named - of_gateway == read - {"LOUPE_RUN_FOLDER"}
+
+
+def gateway_variables(model, prefix=GATEWAY_PREFIX):
+    for name, field in model.model_fields.items():
+        part = field.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            yield from gateway_variables(part, f"{prefix}{name.upper()}__")
+        else:
+            yield prefix + name.upper()
 
 
 def test_signatures_are_those_that_are_exported():
