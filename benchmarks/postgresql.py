@@ -24,11 +24,13 @@ class PostgresqlServer:
 
     Attributes:
         folder: its data; must not exist yet, below folders that everybody may enter.
-        port: where it listens.
+        port: where it listens; 0 for any that is free.
+        is_durable: whether commits wait for the disk; tests need not survive a power cut.
     """
 
     folder: Path
     port: int = 0
+    is_durable: bool = True
 
     def __post_init__(self) -> None:
         self._programs = find_programs()
@@ -49,6 +51,8 @@ class PostgresqlServer:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c max_connections=60"
+        if not self.is_durable:
+            options += " -c fsync=off -c full_page_writes=off"
         log = self.folder / "server.log"
         arguments = ("-D", str(self.folder), "-w", "-t", str(START_SECONDS), "-l", str(log))
         self._run("pg_ctl", *arguments, "-o", options, "start")

@@ -28,6 +28,7 @@ SERVING_MAY_IMPORT = {
     "data.images",
     "data.signatures",
     "data.folders",
+    "data.sources",
 }
 FILES = [path for name in ORDER for path in sorted((ROOT / name).rglob("*.py"))]
 

@@ -12,6 +12,8 @@ from configs.errors import PipelineError
 from configs.load import DEFAULT_CONFIG, load_config, workspace_from_environment
 from configs.workspace import Workspace
 from serving.gateway.cli import keys_app
+from serving.gateway.database_cli import database_app
+from serving.gateway.review_cli import review_app
 
 app = typer.Typer(
     help="From a folder of labelled images to a served classifier.",
@@ -24,6 +26,8 @@ schema_app = typer.Typer(help="The curated schema.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(schema_app, name="schema")
 app.add_typer(keys_app, name="keys")
+app.add_typer(review_app, name="review")
+app.add_typer(database_app, name="database")
 
 ConfigOption = Annotated[
     str, typer.Option("--config", "-c", help="A file of configs/, or the path of a YAML file.")

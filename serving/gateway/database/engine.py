@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,7 +92,7 @@ async def writing(engine: AsyncEngine) -> AsyncGenerator[AsyncSession]:
     """Hold a transaction: all of the block is stored, or, when it raises, nothing.
 
     Args:
-        engine: where.
+        engine: where. The block talks to the database only: its errors are taken for those of it.
 
     Yields:
         A session; committed at the end of the block.
@@ -100,7 +100,7 @@ async def writing(engine: AsyncEngine) -> AsyncGenerator[AsyncSession]:
     Raises:
         UnavailableError: the database cannot be reached, or did not answer in time.
     """
-    with _naming_outages():
+    with naming_outages():
         async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -119,7 +119,7 @@ async def reading(engine: AsyncEngine) -> AsyncGenerator[AsyncSession]:
         UnavailableError: the database cannot be reached, or did not answer in time.
     """
     reader = engine.execution_options(**{_IS_READING: True})
-    with _naming_outages():
+    with naming_outages():
         async with AsyncSession(reader, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -147,6 +147,26 @@ def is_bad_value(error: BaseException) -> bool:
     return isinstance(getattr(cause, "__cause__", None), ValueError)
 
 
+@contextlib.contextmanager
+def naming_outages() -> Generator[None]:
+    """Turn what drivers raise when the database is gone into one error; bad values stay theirs.
+
+    Raises:
+        UnavailableError: the database cannot be reached, or did not answer in time.
+    """
+    try:
+        yield
+    except DRIVER_ERRORS as error:
+        if is_bad_value(error):
+            raise
+        raise UnavailableError(
+            "the database does not answer; predictions go on, everything else waits for it.",
+            # Callers see this: what the driver says, names of hosts included, is for logs only.
+            fix="Try again in a moment.",
+            headers={"Retry-After": "5"},
+        ) from error
+
+
 def describe_cause(error: BaseException) -> str:
     """Say for a log, or for an administrator, what a driver said.
 
@@ -159,21 +179,6 @@ def describe_cause(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error, UnavailableError) else error
     first_line = (str(cause).splitlines() or [""])[0]
     return f"{type(cause).__name__}: {first_line}"
-
-
-@contextlib.contextmanager
-def _naming_outages() -> Any:
-    try:
-        yield
-    except DRIVER_ERRORS as error:
-        if is_bad_value(error):
-            raise
-        raise UnavailableError(
-            "the database does not answer; predictions go on, everything else waits for it.",
-            # Callers see this: what the driver says, names of hosts included, is for logs only.
-            fix="Try again in a moment.",
-            headers={"Retry-After": "5"},
-        ) from error
 
 
 def _parse(url: str) -> URL:

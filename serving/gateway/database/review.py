@@ -169,6 +169,11 @@ async def complain(session: AsyncSession, prediction: PredictionRow, image: byte
     await session.execute(insert.on_conflict_do_nothing(index_elements=["request_id"]))
     query = select(ReviewItemRow).where(ReviewItemRow.request_id == prediction.request_id)
     item = (await session.scalars(query.with_for_update())).one()
+    if item.status == ReviewStatus.EXPIRED and image is not None:
+        item.status, item.created_at = (
+            ReviewStatus.WAITING.value,
+            datetime.datetime.now(datetime.UTC),
+        )
     if item.status != ReviewStatus.WAITING:
         return
     if ReviewReason.COMPLAINT not in item.reasons:

@@ -29,7 +29,7 @@ def postgresql_server():
     with tempfile.TemporaryDirectory(prefix="loupe-postgresql-") as folder:
         Path(folder).chmod(0o755)
         try:
-            server = PostgresqlServer(Path(folder) / "data").create()
+            server = PostgresqlServer(Path(folder) / "data", is_durable=False).create()
         except EnvironmentSetupError as error:
             pytest.skip(str(error))
         server.start()
