@@ -1,6 +1,5 @@
 """The reasons why a picture is refused before it is decoded; `images.py` asks them in order."""
 
-import mimetypes
 import sys
 from pathlib import PurePath
 from typing import Final, NoReturn
@@ -18,12 +17,22 @@ from serving.gateway.errors import (
 )
 from serving.gateway.settings import PictureKind, UploadSettings
 from serving.gateway.uploads.layouts import Layout
-from serving.gateway.uploads.png_data import inflated_bytes, promised_bytes
+from serving.gateway.uploads.png_data import are_sums_right, inflated_bytes, promised_bytes
 from serving.gateway.uploads.upload import Upload
 
 _FORMATS: Final = ", ".join(ACCEPTED_FORMATS)
 _WRITE_AGAIN: Final = "Open the picture and save it again, or upload the original file."
 _SHRINK: Final = "Make the picture smaller; the model looks at a few hundred pixels a side."
+_CLAIMS: Final = {
+    "jpg": "jpeg",
+    "jpe": "jpeg",
+    "jfif": "jpeg",
+    "pjpeg": "jpeg",
+    "apng": "png",
+    "dib": "bmp",
+    "x-ms-bmp": "bmp",
+    "application/octet-stream": "",
+}
 _MODEL_BMP_BITS: Final = {8, 24, 32}
 _BMP_INFO_HEADER_BYTES: Final = 40
 _BMP_BIT_FIELDS: Final = 3
@@ -148,11 +157,10 @@ def header_kinds(upload: Upload, probe: ImageProbe) -> set[PictureKind]:
     kinds: set[PictureKind] = set()
     if probe.frames > 1:
         kinds.add("animated")
-    named = mimetypes.types_map.get(PurePath(upload.name).suffix.lower(), "")
-    for claim in (named, upload.content_type.lower()):
-        subtype = claim.removeprefix("image/").removeprefix("x-ms-").replace("jpg", "jpeg")
-        if claim and claim != "application/octet-stream" and subtype != probe.format:
-            kinds.add("mislabelled")
+    suffix = PurePath(upload.name).suffix.lower().removeprefix(".")
+    claims = (suffix, upload.content_type.lower().removeprefix("image/"))
+    if any(_CLAIMS.get(claim, claim) not in {"", probe.format} for claim in claims):
+        kinds.add("mislabelled")
     return kinds
 
 
@@ -214,7 +222,7 @@ def _is_readable_bmp(data: bytes) -> bool:
 
 
 def check_png_data(data: bytes, layout: Layout, subject: str) -> None:
-    """Refuse a PNG whose data goes on after its last pixel.
+    """Refuse a PNG whose data is damaged, or goes on after its last pixel.
 
     Args:
         data: bytes of the file.
@@ -223,9 +231,12 @@ def check_png_data(data: bytes, layout: Layout, subject: str) -> None:
 
     Raises:
         UnprocessableError: the data inflates to more than the header promises.
+        ValueError: a check sum is wrong.
     """
-    if not layout.pixels:
+    if not layout.pixels or layout.end is None:
         return
+    if not are_sums_right(data, layout.pixels, layout.end):
+        raise ValueError("a check sum is wrong")
     promised = promised_bytes(data)
     if inflated_bytes(data, layout.pixels, most=promised) > promised:
         raise UnprocessableError(

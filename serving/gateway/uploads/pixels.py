@@ -118,13 +118,15 @@ def _decode(image: PillowFile) -> Image.Image:
 
 
 def _decode_gif(image: GifImageFile) -> Image.Image:
-    # TensorFlow gives the first frame alone, without the screen around it, and black where it is
-    # clear.
+    # TensorFlow gives a picture of the first frame's size, black where the frame is clear. A frame
+    # that is offset on its screen is shifted by as much, and what sticks out is lost.
     left, top, right, bottom = image.tile[0].extents or (0, 0, *image.size)
     image.load()
     clear = image.info.pop("transparency", None)
-    pixels = np.asarray(image.convert("RGB"))[top:bottom, left:right]
+    pixels = np.asarray(image.convert("RGB"))[top:bottom, left:right].copy()
     if clear is not None:
-        indices = np.asarray(image)[top:bottom, left:right]
-        pixels = np.where((indices == clear)[..., np.newaxis], np.uint8(0), pixels)
-    return Image.fromarray(np.ascontiguousarray(pixels))
+        pixels[np.asarray(image)[top:bottom, left:right] == clear] = 0
+    shifted = np.zeros_like(pixels)
+    height, width = pixels.shape[:2]
+    shifted[top:, left:] = pixels[: max(0, height - top), : max(0, width - left)]
+    return Image.fromarray(shifted)

@@ -1,4 +1,4 @@
-"""Measures what the compressed pixels of a PNG inflate to, without keeping them."""
+"""Checks the compressed pixels of a PNG: their check sums, and what they inflate to."""
 
 import struct
 import zlib
@@ -20,6 +20,26 @@ _ADAM7: Final = (
 )
 _WHOLE: Final = ((0, 0, 1, 1),)
 _STEP_BYTES: Final = 1 << 18
+_END_SUM: Final = zlib.crc32(b"IEND")
+
+
+def are_sums_right(data: bytes, pixels: Sequence[Span], end: int) -> bool:
+    """Check the sums of the chunks that Pillow does not check and libpng does.
+
+    Args:
+        data: bytes of a whole PNG.
+        pixels: (start, end) of its compressed pixels.
+        end: offset behind its end chunk.
+
+    Returns:
+        Whether all of them are right.
+    """
+    view = memoryview(data)
+    sums = [(zlib.crc32(view[start - 4 : stop]), stop) for start, stop in pixels]
+    return all(
+        int.from_bytes(view[place : place + 4], "big") == expected
+        for expected, place in (*sums, (_END_SUM, end - 4))
+    )
 
 
 def promised_bytes(data: bytes) -> int:

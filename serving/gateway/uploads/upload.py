@@ -1,7 +1,6 @@
 """One picture as it came in."""
 
 import dataclasses
-import unicodedata
 
 _NAME_LENGTH = 100
 
@@ -40,6 +39,6 @@ def clean_name(name: str) -> str:
         The last part of the path, printable, of at most 100 characters.
     """
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    # Category C: control characters, and those that turn the direction of writing.
-    printable = "".join(letter for letter in last if unicodedata.category(letter)[0] != "C")
+    # Neither control characters nor those that turn the direction of writing are printable.
+    printable = "".join(letter for letter in last if letter.isprintable())
     return printable.strip(" .")[-_NAME_LENGTH:]
