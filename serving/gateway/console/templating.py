@@ -60,8 +60,11 @@ def make_pages(assets: Assets) -> Pages:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals["asset"] = lambda name: _find_address(assets, name)
-    environment.globals["windows"] = WINDOWS
+    shared: dict[str, Any] = {
+        "asset": lambda name: _find_address(assets, name),
+        "windows": WINDOWS,
+    }
+    environment.globals.update(shared)
     environment.filters.update(_FILTERS)
     return Pages(environment)
 
