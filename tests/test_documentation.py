@@ -295,6 +295,7 @@ def test_signatures_are_those_that_are_exported():
         features.OUTPUT_LABEL_ID,
         features.OUTPUT_PROBABILITY,
         features.OUTPUT_PROBABILITIES,
+        features.OUTPUT_CLASSES,
         features.OUTPUT_NEEDS_REVIEW,
     }
     assert set(first_cells(tables[2])) == outputs

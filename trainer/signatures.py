@@ -21,6 +21,7 @@ from schema.features import (
     INPUT_PIXELS,
     LABEL,
     LABELS_FILENAME,
+    OUTPUT_CLASSES,
     OUTPUT_EMBEDDING,
     OUTPUT_LABEL,
     OUTPUT_LABEL_ID,
@@ -115,7 +116,8 @@ class ServingModule(tf.Module):
 
         Returns:
             `label` string (batch,), `label_id` int64 (batch,), `probability` float32 (batch,) of
-            that label, `probabilities` float32 (batch, classes), `needs_review` bool (batch,).
+            that label, `probabilities` float32 (batch, classes), `classes` string (batch, classes):
+            the name that each probability belongs to, `needs_review` bool (batch,).
         """
         return self.answer_pixels(tf.cast(self._to_pixels(image_bytes), tf.float32))
 
@@ -157,8 +159,15 @@ class ServingModule(tf.Module):
             OUTPUT_LABEL_ID: label_id,
             OUTPUT_PROBABILITY: tf.gather(probabilities, label_id, batch_dims=1),
             OUTPUT_PROBABILITIES: probabilities,
+            # Clients know no labels.txt; they leave it out by output_filter once they know.
+            OUTPUT_CLASSES: self._name_classes(probabilities),
             OUTPUT_NEEDS_REVIEW: distance <= self.decision.review_band,
         }
+
+    def _name_classes(self, probabilities: tf.Tensor) -> tf.Tensor:
+        # Broadcasting the names themselves is no op of TFLite; gathering them is.
+        class_ids = tf.broadcast_to(tf.range(len(self.labels)), tf.shape(probabilities))
+        return tf.gather(tf.constant(self.labels), class_ids)
 
     def embed_image_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         """Describe encoded images by their penultimate features.

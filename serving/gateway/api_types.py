@@ -86,6 +86,11 @@ class FeedbackRequest(BaseModel):
     request_id: str = Field(pattern="^[0-9a-f]{32}$")
     label: str = Field(min_length=1, max_length=200, description="the true class")
     comment: str = Field(default="", max_length=2000)
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the picture once more, base64; kept, without its metadata, only for review",
+    )
 
 
 class FeedbackAnswer(BaseModel):

@@ -136,7 +136,8 @@ def test_bytes_that_are_no_image_are_refused_and_the_next_request_works(server, 
     assert caught.value.code == 400
     assert "error" in json.loads(caught.value.read())
     answer = json.loads(post(encoded_formats["png alpha"]).read())["predictions"][0]
-    assert set(answer) == {"label", "label_id", "probability", "probabilities", "needs_review"}
+    outputs = {"label", "label_id", "probability", "probabilities", "classes", "needs_review"}
+    assert set(answer) == outputs
 
 
 def test_the_readme_s_request_gets_an_answer(server, photos, tmp_path):

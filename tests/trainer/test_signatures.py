@@ -13,7 +13,7 @@ from transform.image_ops import image_bytes_to_pixels
 
 LABELS = ["bag", "shoe", "hät"]
 SIZE = {"height_pixels": 24, "width_pixels": 16}
-ANSWERS = {"label", "label_id", "probability", "probabilities", "needs_review"}
+ANSWERS = {"label", "label_id", "probability", "probabilities", "classes", "needs_review"}
 DECISION = Decision(1.5, None, 0.02, 30, 0.9, 0.2)
 
 
@@ -77,6 +77,9 @@ def test_answers_are_consistent(exported, encoded_formats):
     assert answer["label_id"].tolist() == probabilities.argmax(axis=1).tolist()
     assert [one.decode() for one in answer["label"]] == [LABELS[i] for i in answer["label_id"]]
     np.testing.assert_array_equal(answer["probability"], probabilities.max(axis=1))
+    assert [[one.decode() for one in row] for row in answer["classes"]] == [LABELS] * len(
+        probabilities
+    )
     second, first = np.sort(probabilities, axis=1)[:, -2:].T
     assert answer["needs_review"].tolist() == ((first - second) / 2 <= 0.02).tolist()
 

@@ -1,0 +1,85 @@
+"""The web application."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from importlib import metadata
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from serving.gateway.auth.dependency import declare_open, set_authenticator
+from serving.gateway.observability.metrics import GatewayMetrics
+from serving.gateway.observability.middleware import install_observability
+from serving.gateway.observability.tracing import start_tracing
+from serving.gateway.operations import Operations
+from serving.gateway.routes import explain, feedback, health, models, predict, predictions
+from serving.gateway.services import open_services
+from serving.gateway.settings import GatewaySettings, load_settings
+
+DESCRIPTION = """\
+Pictures in, labels out. Send an API key as `Authorization: Bearer <key>`; keys are made with
+`loupe keys create`. Every error has the same body: what was wrong, what was got, what is accepted,
+how to fix it.
+"""
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """Make the prediction API.
+
+    Args:
+        settings: what it is told.
+
+    Returns:
+        The app; its parts start with its lifespan.
+
+    Raises:
+        ConfigError: settings that cannot be used.
+    """
+    metrics = GatewayMetrics(metrics_folder(settings))
+    tracing = start_tracing(settings.trace_endpoint)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services(settings, metrics, tracing) as services:
+            set_authenticator(app, services.authenticator)
+            app.state.services = services
+            app.state.operations = Operations(services)
+            yield
+
+    app = FastAPI(
+        title="Loupe prediction API",
+        description=DESCRIPTION,
+        version=metadata.version("loupe"),
+        lifespan=lifespan,
+        # The usual pages load scripts from a CDN, which the content security policy forbids.
+        docs_url=None,
+        redoc_url=None,
+    )
+    declare_open(app, "/openapi.json")
+    for part in (predict, explain, feedback, predictions, models, health):
+        app.include_router(part.router)
+    install_observability(
+        app, metrics=metrics, tracing=tracing, max_body_bytes=settings.upload.max_body_bytes
+    )
+    return app
+
+
+def create_app_from_environment() -> FastAPI:
+    """Make the app of a worker process.
+
+    Returns:
+        The app, with the settings of the environment.
+    """
+    return create_app(load_settings())
+
+
+def metrics_folder(settings: GatewaySettings) -> Path | None:
+    """Tell where processes that share a port count together.
+
+    Args:
+        settings: what the gateway was told.
+
+    Returns:
+        A folder; None for a single process.
+    """
+    return settings.state_folder / "metrics" if settings.workers > 1 else None

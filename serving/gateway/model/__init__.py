@@ -1,0 +1,1 @@
+"""Asks the model: the server behind this service, or what stands in for it."""

@@ -1,0 +1,1 @@
+"""What the prediction API answers, one file a subject."""

@@ -1,0 +1,271 @@
+import asyncio
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from serving.gateway.errors import NotFoundError, UnprocessableError
+from serving.gateway.model.breaker import BreakerOpenError, BreakerState
+from serving.gateway.model.client import ModelClient
+from serving.gateway.model.errors import ModelGoneError, ModelTimeoutError
+from serving.gateway.model.protos import PREDICT_METHOD, VersionState
+from serving.gateway.settings import ModelServerSettings
+
+PLAIN, EXPLAINING = 7, 8
+LABELS = ("bag", "hät", "shoe")
+
+
+@pytest.fixture(scope="module")
+def photo(draw_photo, encode):
+    return encode(draw_photo(48, 80), "JPEG")
+
+
+def _use(server, coroutine_function, **settings):
+    """Run a coroutine with a client of the server."""
+
+    async def run():
+        settings.setdefault("grpc_address", server.grpc_address)
+        client = ModelClient(ModelServerSettings(**settings))
+        try:
+            return await coroutine_function(client)
+        finally:
+            await client.close()
+
+    return asyncio.run(run())
+
+
+async def _predict_again(client, data):
+    """Ask until there is an answer, which a restarted or loaded server may owe for a moment."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return await client.predict(data, budget_seconds=10)
+        except (ModelGoneError, ModelTimeoutError, BreakerOpenError):
+            assert time.monotonic() < deadline, "the server was not found again"
+            await asyncio.sleep(0.1)
+
+
+def _predict(data, budget_seconds=10.0):
+    return lambda client: client.predict(data, budget_seconds=budget_seconds)
+
+
+@pytest.fixture(scope="module")
+def steady(model_server):
+    model_server.wait_until_serving(PLAIN)
+    return model_server
+
+
+def test_answers_are_those_of_the_saved_model(steady, model_folders, encoded_formats):
+    import tensorflow as tf
+
+    names = ["jpeg colour", "png alpha", "webp lossy", "gif", "bmp palette"]
+    images = [encoded_formats[name] for name in names]
+    signature = tf.saved_model.load(str(model_folders[PLAIN])).signatures["serving_default"]
+    expected = {name: value.numpy() for name, value in signature(tf.constant(images)).items()}
+
+    async def ask(client):
+        return [await client.predict(data, budget_seconds=10) for data in images]
+
+    for place, answer in enumerate(_use(steady, ask, timeout_seconds=10)):
+        assert answer.label == expected["label"][place].decode()
+        assert answer.label_id == expected["label_id"][place]
+        assert answer.classes == LABELS
+        assert answer.needs_review == expected["needs_review"][place]
+        np.testing.assert_allclose(
+            answer.probabilities, expected["probabilities"][place], atol=1e-6
+        )
+        assert answer.version == PLAIN
+        assert answer.model_ms > 0
+
+
+def test_class_names_are_asked_for_once(steady, photo, monkeypatch):
+    filters = []
+    send = ModelClient._send
+
+    async def listen(self, method, request, *rest):
+        filters.append(list(request.output_filter))
+        return await send(self, method, request, *rest)
+
+    monkeypatch.setattr(ModelClient, "_send", listen)
+
+    async def ask(client):
+        return [await client.predict(photo, budget_seconds=10) for _ in range(3)]
+
+    assert {answer.classes for answer in _use(steady, ask, timeout_seconds=10)} == {LABELS}
+    assert filters[0] == []
+    assert len(filters) == 3
+    assert all("classes" not in names and "label" in names for names in filters[1:])
+
+
+def test_images_that_the_model_cannot_read_are_the_caller_s_mistake(steady):
+    async def ask(client):
+        for _ in range(3):
+            with pytest.raises(UnprocessableError, match="cannot read this image") as caught:
+                await client.predict(b"no image", budget_seconds=10)
+        assert client.breaker_state is BreakerState.CLOSED
+        return caught.value
+
+    error = _use(steady, ask, breaker_failures=2, timeout_seconds=10)
+    assert error.got
+    assert "JPEG" in error.accepted
+    assert error.fix
+
+
+@pytest.mark.parametrize(("name", "label"), [("other", ""), ("loupe", "canary")])
+def test_models_that_nobody_serves_are_named(steady, photo, name, label):
+    with pytest.raises(ModelGoneError, match=rf"Predict of model '{name}': \w+: .*{label}"):
+        _use(steady, _predict(photo), name=name, label=label)
+
+
+def test_a_version_without_explanations_says_so(steady, photo):
+    with pytest.raises(NotFoundError, match="explain") as caught:
+        _use(steady, lambda client: client.explain(photo, budget_seconds=10))
+    assert "exported with this signature" in caught.value.fix
+
+
+def test_statuses_tell_versions_and_states(steady):
+    (status,) = _use(steady, lambda client: client.statuses())
+    assert (status.version, status.state, status.error) == (PLAIN, VersionState.AVAILABLE, "")
+
+
+def test_metadata_reaches_the_server(photo):
+    seen = []
+
+    async def predict(request, context):
+        seen.extend(context.invocation_metadata())
+        await context.abort(grpc.StatusCode.INTERNAL, "enough")
+
+    async def ask():
+        server = grpc.aio.server()
+        service, method = PREDICT_METHOD[1:].split("/")
+        handler = grpc.unary_unary_rpc_method_handler(predict)
+        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
+        server.add_generic_rpc_handlers((handlers,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}"))
+        with pytest.raises(ModelGoneError, match="INTERNAL: enough"):
+            await client.predict(photo, budget_seconds=5, metadata=[("traceparent", "00-ab")])
+        await client.close()
+        await server.stop(0)
+
+    asyncio.run(ask())
+    assert ("traceparent", "00-ab") in [(item.key, item.value) for item in seen]
+
+
+def test_an_empty_budget_is_a_timeout_without_a_call(steady, photo):
+    with pytest.raises(ModelTimeoutError, match="no time is left"):
+        _use(steady, _predict(photo, budget_seconds=0.0))
+
+
+def test_a_new_version_brings_its_classes_and_explanations(serving_server, model_folders, photo):
+    server = serving_server
+
+    async def ask(client):
+        before = await client.predict(photo, budget_seconds=10)
+        server.push(model_folders[EXPLAINING], EXPLAINING)
+        await asyncio.to_thread(server.wait_until_serving, EXPLAINING)
+        after = await client.predict(photo, budget_seconds=10)
+        return before, after, await client.explain(photo, budget_seconds=10)
+
+    before, after, heat_map = _use(server, ask, timeout_seconds=10)
+    assert (before.version, after.version) == (PLAIN, EXPLAINING)
+    assert before.classes == after.classes == LABELS
+    assert before.probabilities != after.probabilities
+    assert heat_map.shape == (24, 16)
+    assert heat_map.dtype == np.float32
+    assert 0 <= heat_map.min() < heat_map.max() <= 1
+
+
+def test_a_killed_server_is_noticed_at_once_and_found_again(serving_server, photo):
+    server = serving_server
+
+    async def ask(client):
+        await _predict_again(client, photo)
+        server.kill()
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(ModelGoneError, match="UNAVAILABLE"):
+                await client.predict(photo, budget_seconds=10)
+            assert time.monotonic() - started < 1
+        assert client.breaker_state is BreakerState.OPEN
+        started = time.monotonic()
+        with pytest.raises(BreakerOpenError):
+            await client.predict(photo, budget_seconds=10)
+        assert time.monotonic() - started < 0.05
+        server.start()
+        await asyncio.to_thread(server.wait_until_serving, PLAIN)
+        assert (await _predict_again(client, photo)).version == PLAIN
+        assert client.breaker_state is BreakerState.CLOSED
+
+    _use(server, ask, breaker_failures=4, breaker_seconds=0.5, timeout_seconds=10)
+
+
+def test_a_frozen_server_costs_its_time_limit_and_then_nothing(serving_server, photo):
+    server = serving_server
+
+    async def ask(client):
+        await _predict_again(client, photo)
+        server.freeze()
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(ModelTimeoutError, match=r"no answer within 0\.5 s"):
+                await client.predict(photo, budget_seconds=10)
+            assert 0.4 < time.monotonic() - started < 0.9
+        with pytest.raises(BreakerOpenError):
+            await client.predict(photo, budget_seconds=10)
+        await asyncio.sleep(0.6)
+        with pytest.raises(ModelTimeoutError):
+            await client.predict(photo, budget_seconds=10)
+        assert client.breaker_state is BreakerState.OPEN
+        server.thaw()
+        return await _predict_again(client, photo)
+
+    settings = {"breaker_failures": 2, "breaker_seconds": 0.5, "timeout_seconds": 0.5}
+    assert _use(server, ask, **settings).version == PLAIN
+
+
+def test_the_caller_s_budget_ends_a_call_before_the_time_limit(serving_server, photo):
+    server = serving_server
+
+    async def ask(client):
+        await _predict_again(client, photo)
+        server.freeze()
+        started = time.monotonic()
+        with pytest.raises(ModelTimeoutError):
+            await client.predict(photo, budget_seconds=0.2)
+        return time.monotonic() - started
+
+    assert 0.15 < _use(server, ask, timeout_seconds=5) < 0.6
+
+
+def test_a_server_that_restarts_between_attempts_costs_no_error(photo):
+    """The first attempt is refused, the second one answered: seen by a server of our own."""
+    calls = []
+
+    async def predict(request, context):
+        calls.append(request)
+        if len(calls) == 1:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "draining")
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too busy")
+
+    async def ask():
+        server = grpc.aio.server()
+        service, method = PREDICT_METHOD[1:].split("/")
+        handler = grpc.unary_unary_rpc_method_handler(predict)
+        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
+        server.add_generic_rpc_handlers((handlers,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}", max_attempts=3))
+        try:
+            await client.predict(photo, budget_seconds=5)
+        finally:
+            await client.close()
+            await server.stop(0)
+
+    with pytest.raises(Exception, match="too busy") as caught:
+        asyncio.run(ask())
+    assert caught.value.http_status == 503
+    assert len(calls) == 2  # RESOURCE_EXHAUSTED is no invitation to try again
