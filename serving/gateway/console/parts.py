@@ -26,12 +26,10 @@ class Vitals:
 
     Attributes:
         breaker: closed, open or half_open.
-        waiting: images that wait for the model server, in this process.
         spooled: records that wait for the database.
     """
 
     breaker: str
-    waiting: int
     spooled: int
 
 
@@ -44,7 +42,7 @@ class ConsoleParts:
         authenticator: who may sign in.
         engine: the database.
         predict: the whole way of `POST /v1/predict`, for a body in the same forms.
-        explain: the whole way of `POST /v1/explain`: an overlay, PNG; None without it.
+        explain: the whole way of `POST /v1/explain`: an overlay, PNG.
         send_feedback: the whole way of `POST /v1/feedback`.
         describe_models: the whole way of `GET /v1/models`.
         list_labels: the model's class names in its own order; empty while they are unknown.
@@ -59,7 +57,7 @@ class ConsoleParts:
     authenticator: Authenticator
     engine: AsyncEngine
     predict: Callable[[Request, Principal], Awaitable[PredictionAnswer]]
-    explain: Callable[[Request, Principal], Awaitable[bytes]] | None
+    explain: Callable[[Request, Principal], Awaitable[bytes]]
     send_feedback: Callable[[FeedbackRequest, Principal], Awaitable[FeedbackAnswer]]
     describe_models: Callable[[], Awaitable[ModelsAnswer]]
     list_labels: Callable[[], Sequence[str]]

@@ -125,7 +125,7 @@ class StatisticsReader:
 
 def _count_cells(
     window: Window, start: int, since: datetime.datetime
-) -> sa.Select[tuple[int, int, str, int, int, int, int, float]]:
+) -> sa.Select[int, int, str, Any, Any, int, Any, float]:
     row = PredictionRow
     second = sa.cast(sa.extract("epoch", row.created_at), sa.BigInteger)
     step = ((second - start) // window.step_seconds).label("step")
@@ -164,7 +164,7 @@ def _count_cells(
     )
 
 
-def _count_feedback(since: datetime.datetime) -> sa.Select[tuple[int, int, int]]:
+def _count_feedback(since: datetime.datetime) -> sa.Select[int, int, Any]:
     is_right = sa.case((FeedbackRow.label == PredictionRow.label, 1), else_=0)
     return (
         sa
@@ -175,7 +175,7 @@ def _count_feedback(since: datetime.datetime) -> sa.Select[tuple[int, int, int]]
     )
 
 
-def _to_cell(row: sa.Row[Any], window: Window) -> Cell:
+def _to_cell(row: Sequence[Any], window: Window) -> Cell:
     step, version, route, latency_bin, confidence_bin, count, reviews, probability = row
     return Cell(
         # PostgreSQL rounds to whole seconds, and clocks of writers differ: stay inside the window.

@@ -127,7 +127,6 @@ class TryView:
 
     Attributes:
         labels: class names, offered when an answer is wrong; may be empty.
-        can_explain: whether the model has heat maps.
         can_judge: whether the viewer may send feedback.
         max_image_bytes: largest accepted image.
         reasons: why a human should look, code to text.
@@ -135,7 +134,6 @@ class TryView:
     """
 
     labels: Sequence[str]
-    can_explain: bool
     can_judge: bool
     max_image_bytes: int
     reasons: Mapping[str, str]

@@ -11,7 +11,7 @@ from serving.gateway.console.access import Viewer, frame_page, get_form, need
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
 from serving.gateway.console.views import REASONS, ROUTES, TryView
-from serving.gateway.errors import NotFoundError, UnprocessableError
+from serving.gateway.errors import UnprocessableError
 from serving.gateway.scopes import Scope
 
 _CanPredict = Annotated[Viewer, Depends(need(Scope.PREDICT))]
@@ -31,7 +31,6 @@ def add_try_page(router: APIRouter, pages: Pages) -> None:
         parts = get_parts(request)
         view = TryView(
             labels=parts.list_labels(),
-            can_explain=parts.explain is not None,
             can_judge=viewer.principal.may(Scope.FEEDBACK),
             max_image_bytes=parts.max_image_bytes,
             reasons={reason.value: text for reason, text in REASONS.items()},
@@ -46,10 +45,7 @@ def add_try_page(router: APIRouter, pages: Pages) -> None:
 
     @router.post("/try/explain")
     async def explain(request: Request, viewer: _CanPredict) -> Response:
-        make_overlay = get_parts(request).explain
-        if make_overlay is None:
-            raise NotFoundError("The model has no heat maps.", fix="Push one with `explain`.")
-        overlay = await make_overlay(request, viewer.principal)
+        overlay = await get_parts(request).explain(request, viewer.principal)
         return Response(overlay, media_type="image/png")
 
     @router.post("/try/feedback")

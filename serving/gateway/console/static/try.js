@@ -127,10 +127,10 @@ function takeFirst(files) {
 // Heat map.
 const explain = byId("explain");
 function resetExplain() {
-  if (!explain) return;
   explain.setAttribute("aria-pressed", "false");
   explain.textContent = "Show heat map";
   explain.disabled = false;
+  explain.hidden = false;
   byId("explain-problem").textContent = "";
 }
 
@@ -144,6 +144,7 @@ async function toggleExplain() {
     if (mine !== current) return;
     if (!response.ok) {
       byId("explain-problem").textContent = (await readError(response)).error;
+      explain.hidden = response.status === 404; // the model has no heat maps
       return;
     }
     mine.overlay = URL.createObjectURL(await response.blob());
@@ -155,7 +156,7 @@ async function toggleExplain() {
   explain.setAttribute("aria-pressed", String(isShown));
   explain.textContent = isShown ? "Hide heat map" : "Show heat map";
 }
-explain?.addEventListener("click", toggleExplain);
+explain.addEventListener("click", toggleExplain);
 
 // Feedback.
 const judge = byId("judge");

@@ -169,7 +169,7 @@ async def run_console(app, folder, make_record, drift_report_file, is_off=False)
         list_labels=lambda: LABELS,
         statistics=StatisticsReader(engine),
         statuses=statuses,
-        read_vitals=lambda: Vitals("closed", 0, 0),
+        read_vitals=lambda: Vitals("closed", 0),
         max_image_bytes=UploadSettings().max_image_bytes,
         drift_report_file=drift_report_file,
     )

@@ -6,7 +6,7 @@ from serving.gateway.console.statistics import Cell, Statistics
 from serving.gateway.console.windows import find_window
 
 WINDOW = find_window("1h")
-CALM = Vitals("closed", 0, 0)
+CALM = Vitals("closed", 0)
 
 
 def make_view(*cells, vitals=CALM, problem="", failed=0):
@@ -46,7 +46,7 @@ def test_requests_are_counted_by_second():
 
 
 def test_what_is_slow_or_broken_is_marked():
-    view = make_view(Cell(3, 1, "stable", 30, 9, 10, 0, 9), vitals=Vitals("open", 0, 12))
+    view = make_view(Cell(3, 1, "stable", 30, 9, 10, 0, 9), vitals=Vitals("open", 12))
     assert tile(view, "Latency p95").tone == "warning"
     assert tile(view, "Model server").tone == "bad"
     assert text(view, "Model server") == "unreachable"
