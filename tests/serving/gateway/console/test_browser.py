@@ -210,7 +210,7 @@ def test_a_picture_that_is_gone_is_said_to_be(console, open_page):
     page = open_page(console)
     for skip in range(20):
         page.goto(f"/console/review?skip={skip}")
-        page.wait_for_function("document.getElementById('review-image').complete", polling=50)
+        page.wait_for_function("() => document.getElementById('review-image').complete", polling=50)
         if page.is_visible("#image-gone"):
             break
     assert page.is_visible("text=not kept any more")
