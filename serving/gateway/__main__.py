@@ -1,5 +1,6 @@
 """`python -m serving.gateway`: serves the prediction API; `... keys` manages its keys."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -45,6 +46,8 @@ def _serve() -> int:
     configure_logs()
     if folder := metrics_folder(settings):
         share_metrics(folder)
+    # uvicorn drains at SIGTERM and then sends the signal to itself once more: by then all is done.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     try:
         uvicorn.run(
             "serving.gateway.app:create_app_from_environment",

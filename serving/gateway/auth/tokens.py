@@ -77,7 +77,7 @@ class TokenVerifier:
                 leeway=CLOCK_SKEW_SECONDS,
                 options={"require": _REQUIRED},
             )
-        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+        except jwt.PyJWTError as error:
             raise UnauthenticatedError(f"{_REFUSED}: {_reason(error)}.") from error
         return Principal(_subject(claims), _scopes(claims), CredentialKind.TOKEN)
 

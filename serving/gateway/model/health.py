@@ -50,4 +50,6 @@ class ModelHealth:
         states = [entry.state for entry in self._versions]
         self._problem = ""
         if VersionState.AVAILABLE not in states:
-            self._problem = f"no version is AVAILABLE: {', '.join(s.name for s in states)}"
+            self._problem = (
+                f"no version is AVAILABLE: {', '.join(s.name for s in states) or 'none'}"
+            )

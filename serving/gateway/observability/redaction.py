@@ -1,5 +1,6 @@
 """Takes secrets and pictures out of what is about to be logged."""
 
+import functools
 import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, cast
@@ -26,6 +27,9 @@ _PATTERNS: Final = (
     (re.compile(r"[A-Za-z0-9+/]{160,}={0,2}"), "<base64>"),
 )
 
+# One search instead of six replacements: nearly every text has nothing of all this.
+_SUSPECT: Final = re.compile(r"lk_|eyJ|bearer|basic|://|b['\"]|[A-Za-z0-9+/]{160}", re.IGNORECASE)
+
 
 def redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """Clean a log line; a processor of structlog, to stand right before the renderer.
@@ -49,6 +53,8 @@ def redact_text(text: str) -> str:
         The text without keys, tokens, passwords of URLs, bytes and base64; of long text, its
         beginning and its end.
     """
+    if len(text) <= MAX_TEXT_CHARACTERS and not _SUSPECT.search(text):
+        return text
     shown = text
     if len(text) > _MAX_READ:
         # Whole words only: half a secret has not the form of one.
@@ -64,9 +70,14 @@ def redact_text(text: str) -> str:
 
 
 def _redact_field(name: str, value: Any, *, depth: int) -> Any:
-    if _SECRET_NAMES.search(name) and name not in _SAFE_NAMES and value is not None:
+    if value is not None and _is_secret_name(name):
         return HIDDEN
     return _redact(value, depth=depth)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_secret_name(name: str) -> bool:
+    return name not in _SAFE_NAMES and _SECRET_NAMES.search(name) is not None
 
 
 def _redact(value: Any, *, depth: int) -> Any:

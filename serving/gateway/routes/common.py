@@ -31,9 +31,9 @@ _OF_UPLOADS: Final = (408, 413, 415, 422, 504)
 _JPEG: Final = {"schema": {"type": "string", "format": "binary"}}
 _BASE64: Final = {"type": "string", "contentEncoding": "base64"}
 _BINARY: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
-_PIXEL: Final = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEklEQVR4nGOYtfY5VsQwqCQAK1d5oRpkJHMAAAAASUVO"
-    "RK5CYII="
+_TINY_PNG: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAGElEQVR42mNkYIhiUGDARCwKDNjB4JQAAEsxAji0"
+    "eWFzAAAAAElFTkSuQmCC"
 )
 """An 8x8 PNG, for examples that work."""
 
@@ -143,7 +143,7 @@ def describe_upload(*, many: bool) -> dict[str, Any]:
         "required": [*(several if many else one)],
         "additionalProperties": False,
     }
-    example = {"images": [_PIXEL, _PIXEL]} if many else {"image": _PIXEL}
+    example = {"images": [_TINY_PNG, _TINY_PNG]} if many else {"image": _TINY_PNG}
     content: dict[str, Any] = {
         "multipart/form-data": {
             "schema": {"type": "object", "properties": form, "required": ["image"]}

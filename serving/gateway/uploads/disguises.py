@@ -43,7 +43,7 @@ def check_disguise(data: bytes, image_format: str, layout: Layout, *, subject: s
     tail = data[end:]
     padding = b"" if image_format == "bmp" else _PADDING  # the model's decoder allows it none
     if tail.strip(padding) and not (image_format == "jpeg" and _is_of_a_camera(tail)):
-        content = describe_content(tail).removeprefix("the file is ")
+        content = describe_content(tail).removeprefix("the file ").removeprefix("is ")
         _refuse(subject, f"goes on for {len(tail)} bytes after its end: {content}")
     for start, stop in (*layout.metadata, (end, len(data))):
         if match := _FOREIGN.search(data, start, stop):

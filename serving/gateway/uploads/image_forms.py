@@ -7,13 +7,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from serving.gateway.errors import BadRequestError, TooLargeError, UnsupportedTypeError
 from serving.gateway.settings import UploadSettings
+from serving.gateway.uploads.body import CLOSE
 from serving.gateway.uploads.upload import Upload, clean_name
 
 FIELD: Final = "image"
 _ACCEPTED: Final = f"multipart/form-data with one file in a field `{FIELD}`"
 _ACCEPTED_MANY: Final = f"multipart/form-data with files in fields `{FIELD}`"
 _PLAIN_ENCODINGS: Final = {b"", b"binary", b"8bit", b"7bit"}
-_CLOSE: Final = {"Connection": "close"}
 
 
 class ImageForm:
@@ -97,7 +97,7 @@ class ImageForm:
                 got=f"more than {self._most} files",
                 accepted=f"at most {self._most} in one request",
                 fix="Send several requests; many images go to /v1/predict:batch.",
-                headers=_CLOSE,
+                headers=CLOSE,
             )
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:
@@ -123,7 +123,7 @@ class ImageForm:
                 got=f"Content-Transfer-Encoding: {encoding[:40].decode('latin-1')}",
                 accepted="files as they are",
                 fix="Leave the header out and send the bytes of the file.",
-                headers=_CLOSE,
+                headers=CLOSE,
             )
         self._name = clean_name(options.get(b"filename", b"").decode("utf-8", "replace"))
         content_type, _ = parse_options_header(self._headers.get(b"content-type"))
@@ -138,7 +138,7 @@ class ImageForm:
                 got=f"more than {most} bytes",
                 accepted=f"at most {most} bytes a picture",
                 fix="Make the picture smaller.",
-                headers=_CLOSE,
+                headers=CLOSE,
             )
 
     def _end_part(self) -> None:
@@ -153,5 +153,5 @@ class ImageForm:
             got=got,
             accepted=self._accepted,
             fix=f"With curl: curl -F {FIELD}=@photo.jpg ...",
-            headers=_CLOSE,
+            headers=CLOSE,
         )

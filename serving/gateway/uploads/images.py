@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile as PillowFile
 
-from data.images import ImageProbe
 from data.quality import QualityMeasures, measure_quality
 from serving.gateway.errors import OverloadedError
 from serving.gateway.settings import UploadSettings
@@ -26,7 +26,13 @@ from serving.gateway.uploads.checks import (
 )
 from serving.gateway.uploads.disguises import check_disguise
 from serving.gateway.uploads.layouts import read_layout
-from serving.gateway.uploads.pixels import DAMAGES, decode_upright, find_kinds, open_picture
+from serving.gateway.uploads.pixels import (
+    DAMAGES,
+    buffered_pixels,
+    decode_upright,
+    find_kinds,
+    open_picture,
+)
 from serving.gateway.uploads.upload import Upload
 
 MEASURED_SIDE_PIXELS: Final = 288
@@ -89,13 +95,14 @@ def check_image(upload: Upload, limits: UploadSettings) -> CheckedImage:
     check_readable(data, probe, subject)
     check_disguise(data, image_format, layout, subject=subject)
     try:
-        with _turn_of(probe), open_picture(data, image_format) as image:
+        with open_picture(data, image_format) as image:
             refuse_kinds(find_kinds(image, data), subject, limits)
-            check_png_data(data, layout, subject)
-            pixels = decode_upright(
-                image, orientation=probe.orientation, min_side_pixels=MEASURED_SIDE_PIXELS
-            )
-            quality = measure_quality(np.asarray(pixels))
+            with _turn_of(image, MEASURED_SIDE_PIXELS):
+                check_png_data(data, layout, subject)
+                pixels = decode_upright(
+                    image, orientation=probe.orientation, min_side_pixels=MEASURED_SIDE_PIXELS
+                )
+                quality = measure_quality(np.asarray(pixels))
     except DAMAGES as error:
         refuse_damaged(subject, f"the {image_format} pixels are damaged: {error}", error)
     return CheckedImage(
@@ -113,10 +120,10 @@ def strip_metadata(image: CheckedImage, *, max_side_pixels: int = REVIEW_SIDE_PI
     Returns:
         An upright RGB PNG without any metadata.
     """
-    probe = ImageProbe(
-        image.format, image.height, image.width, image.channels, image.orientation, frames=1
-    )
-    with _turn_of(probe), open_picture(image.data, image.format) as picture:
+    with (
+        open_picture(image.data, image.format) as picture,
+        _turn_of(picture, max_side_pixels),
+    ):
         pixels = decode_upright(
             picture, orientation=image.orientation, min_side_pixels=max_side_pixels
         )
@@ -129,13 +136,13 @@ def strip_metadata(image: CheckedImage, *, max_side_pixels: int = REVIEW_SIDE_PI
 
 
 @contextmanager
-def _turn_of(probe: ImageProbe) -> Generator[None]:
-    if probe.width * probe.height < _LARGE_PIXELS:
+def _turn_of(image: PillowFile, min_side_pixels: int) -> Generator[None]:
+    if buffered_pixels(image, min_side_pixels=min_side_pixels) < _LARGE_PIXELS:
         yield
         return
     if not _large_pictures.acquire(timeout=_LARGE_WAIT_SECONDS):
         raise OverloadedError(
-            f"other large pictures are being read; this one has {probe.width}x{probe.height}",
+            f"other large pictures are being read; this one has {image.width}x{image.height}",
             accepted=f"pictures below {_LARGE_PIXELS} pixels, at any time",
             fix="Try again, or make the picture smaller.",
             headers={"Retry-After": "2"},

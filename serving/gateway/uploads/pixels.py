@@ -45,6 +45,7 @@ _FILES: Final[dict[str, type[PillowFile]]] = {
 }
 _PNG_DEPTH_OFFSET: Final = 24
 _MANY_BITS: Final = 16
+_SHRINK_FACTORS: Final = (1, 2, 4, 8)
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -88,6 +89,24 @@ def find_kinds(image: PillowFile, data: bytes) -> set[PictureKind]:
     if isinstance(image, PngImageFile) and data[_PNG_DEPTH_OFFSET] == _MANY_BITS:
         kinds.add("16-bit")
     return kinds
+
+
+def buffered_pixels(image: PillowFile, *, min_side_pixels: int) -> int:
+    """Tell how many pixels decoding will hold in memory.
+
+    Args:
+        image: from `open_picture`, not decoded yet.
+        min_side_pixels: as for `decode_upright`.
+
+    Returns:
+        The pixels of the picture, or of the scaled one where the rest never exists.
+    """
+    pixels = image.width * image.height
+    # A progressive JPEG is kept whole, because every scan refines all of it.
+    if not isinstance(image, JpegImageFile) or image.info.get("progressive"):
+        return pixels
+    factors = [factor for factor in _SHRINK_FACTORS if min(image.size) >= factor * min_side_pixels]
+    return pixels // max(factors, default=1) ** 2
 
 
 def decode_upright(image: PillowFile, *, orientation: int, min_side_pixels: int) -> Image.Image:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from configs.errors import ConfigError
-from serving.gateway.secrets import FILE_NAME, derive_secret, read_key_secret
+from serving.gateway.secrets import FILE_NAME, _make_file, derive_secret, read_key_secret
 from serving.gateway.settings import GatewaySettings
 
 
@@ -30,6 +30,13 @@ def test_a_secret_is_made_once_and_only_its_owner_may_read_it(tmp_path):
     assert stat.S_IMODE((folder / FILE_NAME).stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert read(tmp_path / "other") != secret
+
+
+def test_of_two_that_make_a_secret_the_first_one_wins(tmp_path):
+    secret = read(tmp_path)
+    _make_file(tmp_path / FILE_NAME)
+    assert read(tmp_path) == secret
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_processes_that_start_at_once_agree(tmp_path):

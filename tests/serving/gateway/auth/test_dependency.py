@@ -229,6 +229,18 @@ def test_a_forgotten_rule_is_found(tmp_path):
     assert routes_without_rule(app) == found[1:]
 
 
+def test_a_rule_behind_another_dependency_counts():
+    app = FastAPI(openapi_url=None)
+
+    async def find_history(caller: Annotated[Principal, Depends(require(Scope.READ))]) -> str:
+        return caller.key_id
+
+    @app.get("/x", dependencies=[Depends(find_history)])
+    async def read() -> None: ...
+
+    assert routes_without_rule(app) == []
+
+
 def test_a_rule_of_a_whole_router_counts():
     app = FastAPI(openapi_url=None)
     plain = APIRouter()

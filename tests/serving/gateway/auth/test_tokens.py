@@ -8,6 +8,7 @@ import time
 
 import jwt
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +106,15 @@ def test_a_public_key_is_no_shared_secret(verifier, public_pem, jwks_file):
         refuse(verifier, f"{start}.{encode_part(signature)}", "its algorithm is not accepted")
 
 
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_a_shared_secret_signs_with_one_algorithm(shared, algorithm):
+    secret = SECRET * 2
+    both = TokenSettings(issuer=ISSUER, audience=AUDIENCE, algorithm="HS256", shared_secret=secret)
+    token = jwt.encode(make_claims(), secret, algorithm)
+    refuse(TokenVerifier(both), token, "its algorithm is not accepted")
+    TokenVerifier(both).verify(jwt.encode(make_claims(), secret, "HS256"))
+
+
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
 def test_the_algorithm_is_the_configured_one(verifier, rsa_key, algorithm):
     token = jwt.encode(make_claims(), rsa_key, algorithm, {"kid": "first"})
@@ -139,10 +149,13 @@ def test_claims_that_are_missing_or_wrong(verifier, sign, changes, reason):
     refuse(verifier, sign(**changes), reason)
 
 
-def test_numbers_as_subjects_are_no_subjects(verifier, rsa_key):
-    start = f"{encode_part({'alg': 'RS256', 'kid': 'first'})}.{encode_part(make_claims(sub=7))}"
-    algorithm = jwt.get_algorithm_by_name("RS256")
-    signature = algorithm.sign(start.encode(), rsa_key)
+@pytest.mark.parametrize(
+    "payload",
+    [make_claims(sub=7), make_claims(iat=float("inf")), b'{"a":' + b"[" * 5000, b"[]", b"\xff"],
+)
+def test_payloads_that_no_library_would_sign(verifier, rsa_key, payload):
+    start = f"{encode_part({'alg': 'RS256', 'kid': 'first'})}.{encode_part(payload)}"
+    signature = jwt.get_algorithm_by_name("RS256").sign(start.encode(), rsa_key)
     refuse(verifier, f"{start}.{encode_part(signature)}", "not accepted")
 
 
@@ -187,7 +200,9 @@ def test_a_changed_key_set_is_read_again_and_a_broken_one_is_not(jwks_file, make
     assert keys.find("second") is None
     both = [make_jwk(rsa_key, "first"), make_jwk(rsa_key, "second")]
     replace(jwks_file, json.dumps({"keys": both}))
-    assert keys.find("second") is not None
+    with structlog.testing.capture_logs() as lines:
+        assert all(keys.find("second") for _ in range(3))
+    assert [line["event"] for line in lines] == ["the key set was read again"]
     for broken in ('{"keys": [', "[]", '{"keys": []}', '{"keys": 7}'):
         replace(jwks_file, broken)
         assert keys.find("second") is not None

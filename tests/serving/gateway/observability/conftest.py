@@ -27,7 +27,7 @@ from serving.gateway.observability.tracing import Tracing
 
 MAX_BODY_BYTES = 10_000
 SECRET = "lk_0123456789ab_" + "5ec" * 21 + "5"
-router = APIRouter(prefix="/v1")
+router = APIRouter()
 
 
 class Words(BaseModel):
@@ -131,7 +131,7 @@ def _logging_to(stream):
 def served(request):
     """The app behind uvicorn, once per implementation of HTTP."""
     app, metrics, log = FastAPI(), GatewayMetrics(), io.StringIO()
-    app.include_router(router)
+    app.include_router(router, prefix="/v1")
     install_observability(
         app, metrics=metrics, tracing=Tracing(None), max_body_bytes=MAX_BODY_BYTES
     )

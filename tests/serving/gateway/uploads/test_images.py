@@ -73,29 +73,32 @@ def test_no_hostile_picture_takes_long(hostile):
 
 MEMORY_SCRIPT = """
 import resource, sys
+from pathlib import Path
 from serving.gateway.errors import GatewayError
 from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads.images import check_image
 from serving.gateway.uploads.upload import Upload
-from transform.image_ops import decode_image
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    check_image(Upload(sys.stdin.buffer.read()), UploadSettings())
-except GatewayError as error:
-    print(error.http_status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+for path in sys.argv[1:]:
+    data = Path(path).read_bytes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        check_image(Upload(data), UploadSettings())
+    except GatewayError as error:
+        print(error.http_status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-@pytest.mark.parametrize("name", ["png", "gif", "bmp", "jpeg", "webp", "inflating"])
-def test_bombs_take_no_memory(makers, name):
-    words = {"inflating": "that inflates to"}.get(name, f"{name} that promises")
-    (bomb, *_) = [hostile for hostile in makers.bombs() if words in hostile.title]
+def test_bombs_take_no_memory(makers, tmp_path):
+    bombs = list(makers.bombs())
+    paths = [tmp_path / str(number) for number in range(len(bombs))]
+    for bomb, path in zip(bombs, paths, strict=True):
+        path.write_bytes(bomb.data)
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY_SCRIPT], input=bomb.data, capture_output=True, check=True
+        [sys.executable, "-c", MEMORY_SCRIPT, *map(str, paths)], capture_output=True, check=True
     )
-    status, kibibytes = map(int, done.stdout.split())
-    assert status == bomb.status
-    assert kibibytes < 20_000
+    lines = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert [status for status, _ in lines] == [bomb.status for bomb in bombs]
+    assert max(kibibytes for _, kibibytes in lines) < 20_000
 
 
 def test_what_is_found_out(encoded, format_name):
@@ -278,7 +281,7 @@ def test_large_pictures_take_turns(makers, monkeypatch):
         with pytest.raises(OverloadedError, match="other large pictures are being read") as refusal:
             check(large)
         assert refusal.value.headers == {"Retry-After": "2"}
-        assert check(makers.encode("jpeg")).width == 90
+        assert check(makers.encode("jpeg", makers.photo(4000, 3000))).width == 4000
     assert check(large).width == 4000
     assert check(large).width == 4000
 

@@ -4,7 +4,13 @@ import tensorflow as tf
 from PIL import Image
 
 from data.signatures import find_format
-from serving.gateway.uploads.pixels import DAMAGES, decode_upright, find_kinds, open_picture
+from serving.gateway.uploads.pixels import (
+    DAMAGES,
+    buffered_pixels,
+    decode_upright,
+    find_kinds,
+    open_picture,
+)
 from transform.image_ops import decode_image
 
 TOLERANCE = {"jpeg": 1, "webp": 1}
@@ -44,6 +50,22 @@ def test_an_orientation_turns_the_picture(makers):
 def test_a_large_jpeg_is_scaled_down_while_it_is_decoded(makers, min_side, size):
     assert decode(makers.encode("jpeg"), min_side_pixels=min_side).shape == (*size, 3)
     assert decode(makers.encode("png"), min_side_pixels=min_side).shape == (70, 90, 3)
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "min_side", "pixels"),
+    [
+        ("jpeg", {}, 71, 6300),
+        ("jpeg", {}, 70, 6300),
+        ("jpeg", {}, 35, 6300 // 4),
+        ("jpeg", {}, 1, 6300 // 64),
+        ("jpeg", {"progressive": True}, 1, 6300),
+        ("png", {}, 1, 6300),
+    ],
+)
+def test_the_memory_of_decoding_is_foreseen(makers, image_format, options, min_side, pixels):
+    with open_picture(makers.encode(image_format, **options), image_format) as image:
+        assert buffered_pixels(image, min_side_pixels=min_side) == pixels
 
 
 @pytest.mark.parametrize(
