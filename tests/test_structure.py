@@ -80,7 +80,7 @@ def test_no_dependency_installs_a_package_named_like_ours():
 @pytest.mark.parametrize(
     ("home", "pattern"),
     [
-        ("schema/features.py", r'"image/'),
+        ("schema/features.py", r'"image/(?!(?:jpeg|png|webp|svg\+xml)?")'),
         ("configs/load.py", r"environ(\.get\(|\[[^\]]+\](?! =))|getenv|environ if "),
     ],
 )

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
 from configs.errors import PipelineError
+from serving.gateway.auth.dependency import GuardedRoute
 from serving.gateway.console.access import find_viewer, frame_page
 from serving.gateway.console.templating import Pages
 from serving.gateway.console.views import ErrorView
@@ -42,7 +43,7 @@ def make_route_class(pages: Pages) -> type[APIRoute]:
         A route class for `APIRouter(route_class=...)`.
     """
 
-    class ConsoleRoute(APIRoute):
+    class ConsoleRoute(GuardedRoute):
         """A route whose answers carry strict headers and whose errors are pages."""
 
         def get_route_handler(self) -> _Handler:

@@ -4,14 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import ValidationError
 
 from serving.gateway.api_types import FeedbackRequest
-from serving.gateway.console.access import Viewer, frame_page, get_form, need
+from serving.gateway.console.access import Viewer, frame_page, need
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
 from serving.gateway.console.views import REASONS, ROUTES, TryView
-from serving.gateway.errors import UnprocessableError
 from serving.gateway.scopes import Scope
 
 _CanPredict = Annotated[Viewer, Depends(need(Scope.PREDICT))]
@@ -49,17 +47,8 @@ def add_try_page(router: APIRouter, pages: Pages) -> None:
         return Response(overlay, media_type="image/png")
 
     @router.post("/try/feedback")
-    async def send_feedback(request: Request, viewer: _CanJudge) -> Response:
-        form = get_form(request)
-        try:
-            feedback = FeedbackRequest(
-                request_id=form.get("request_id", ""), label=form.get("label", "")
-            )
-        except ValidationError as error:
-            raise UnprocessableError(
-                "The feedback cannot be used.",
-                got=ascii(form.get("label", ""))[:100],
-                accepted="a request id and a label of 1 to 200 characters",
-            ) from error
+    async def send_feedback(
+        request: Request, feedback: FeedbackRequest, viewer: _CanJudge
+    ) -> Response:
         answer = await get_parts(request).send_feedback(feedback, viewer.principal)
         return JSONResponse(answer.model_dump(mode="json"))

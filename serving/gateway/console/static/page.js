@@ -9,12 +9,6 @@ export async function send(path, body, contentType) {
   return fetch(path, { method: "POST", body, headers, redirect: "error" });
 }
 
-/** Send a form; its fields are those of an object. */
-export function sendForm(path, fields) {
-  const body = new URLSearchParams({ ...fields, form_token: token });
-  return send(path, body.toString(), "application/x-www-form-urlencoded");
-}
-
 /** Read the error of an answer, whatever it is. */
 export async function readError(response) {
   try {

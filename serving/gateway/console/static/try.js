@@ -1,7 +1,7 @@
 // Classifies a picture that is dropped, pasted, chosen or taken with the camera.
 
 import { openCamera } from "./camera.js";
-import { byId, readError, send, sendForm } from "./page.js";
+import { byId, readError, send } from "./page.js";
 
 const page = byId("try");
 const reasons = JSON.parse(page.dataset.reasons);
@@ -143,8 +143,10 @@ async function toggleExplain() {
     explain.disabled = false;
     if (mine !== current) return;
     if (!response.ok) {
-      byId("explain-problem").textContent = (await readError(response)).error;
-      explain.hidden = response.status === 404; // the model has no heat maps
+      explain.hidden = response.status === 404;
+      byId("explain-problem").textContent = explain.hidden
+        ? "This model has no heat maps."
+        : (await readError(response)).error;
       return;
     }
     mine.overlay = URL.createObjectURL(await response.blob());
@@ -169,8 +171,22 @@ function resetJudge() {
   byId("true-label").value = "";
 }
 
+async function toBase64(file) {
+  const reader = new FileReader();
+  const address = await new Promise((resolve, reject) => {
+    reader.addEventListener("load", () => resolve(reader.result));
+    reader.addEventListener("error", () => reject(reader.error));
+    reader.readAsDataURL(file);
+  });
+  return address.slice(address.indexOf(",") + 1);
+}
+
 async function sendJudgement(label) {
-  const response = await sendForm("/console/try/feedback", { request_id: current.answer.request_id, label });
+  const { answer, file } = current;
+  const feedback = { request_id: answer.request_id, label };
+  // Whoever reviews a complaint must see the picture, and the gateway keeps none without need.
+  if (label !== answer.label) feedback.image = await toBase64(file);
+  const response = await send("/console/try/feedback", JSON.stringify(feedback), "application/json");
   const body = response.ok ? await response.json() : await readError(response);
   const done = byId("judge-done");
   done.classList.toggle("is-bad", !response.ok);

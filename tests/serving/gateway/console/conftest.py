@@ -1,6 +1,7 @@
 """The console on a real server and a real database, with traffic of one afternoon."""
 
 import asyncio
+import base64
 import contextlib
 import datetime
 import io
@@ -222,6 +223,7 @@ async def explain(request, principal):
 
 def make_feedback(engine):
     async def send_feedback(feedback, principal):
+        image = base64.b64decode(feedback.image) if feedback.image else None
         async with writing(engine) as session:
             was_right = await save_feedback(
                 session,
@@ -229,6 +231,7 @@ def make_feedback(engine):
                 key_id=principal.key_id,
                 label=feedback.label,
                 comment=feedback.comment,
+                image=image,
             )
         return FeedbackAnswer(request_id=feedback.request_id, was_right=was_right)
 

@@ -53,7 +53,7 @@ def test_the_model_answers_and_its_owner_can_disagree(page, photo):
     assert len(request_id) == 32
     page.click("#explain")
     page.wait_for_selector("#explain", state="hidden")  # this model has no heat maps
-    assert page.text_content("#explain-problem")
+    assert page.is_visible("text=This model has no heat maps.")
     page.click("#judge-wrong")
     options = page.locator("#known-labels option").evaluate_all(
         "all => all.map((one) => one.value)"
@@ -78,6 +78,7 @@ def test_a_complaint_is_reviewed_with_the_model_s_classes(page, photo):
         assert skip < int(page.text_content("#num-waiting")), request_id
         page.goto(f"/console/review?skip={skip}")
     assert "its owner disagrees" in page.text_content(".review-about")
+    assert page.evaluate("document.getElementById('review-image').naturalWidth") == 80
     choices = page.locator(".choice").evaluate_all("all => all.map((one) => one.value)")
     assert set(choices) == LABELS
     page.keyboard.press("2")

@@ -57,8 +57,7 @@ def test_an_overlay_is_a_picture(client, draw):
     ],
 )
 def test_feedback_that_fits_nothing_is_refused(client, fields, status):
-    fields |= {"form_token": client.headers["x-form-token"]}
-    assert client.post("/console/try/feedback", data=fields).status_code == status
+    assert client.post("/console/try/feedback", json=fields).status_code == status
 
 
 def test_the_page_offers_feedback_only_to_those_who_may_send_it(shared_console):
