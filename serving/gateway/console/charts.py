@@ -15,6 +15,7 @@ HEIGHT: Final = 240
 _NUM_GAPS: Final = 4  # between grid lines
 _NICE: Final = (1.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 _NUM_TIMES: Final = 5
+_DOT: Final = 8  # width of a value without neighbours
 
 
 class ChartKind(StrEnum):
@@ -165,15 +166,16 @@ def _round_up(value: float) -> float:
 
 def _line(values: Sequence[float | None], top: float) -> str:
     parts: list[str] = []
-    is_drawing = False
     last = max(len(values) - 1, 1)
     for step, value in enumerate(values):
-        if value is not None:
-            x = step * WIDTH / last
-            y = HEIGHT - min(value / top, 1) * HEIGHT
-            # The short stroke makes a lonely point visible: its line has round ends.
-            parts.append(f"{'L' if is_drawing else 'M'}{x:.1f} {y:.1f}h.01")
-        is_drawing = value is not None
+        if value is None:
+            continue
+        x = step * WIDTH / last
+        y = HEIGHT - min(value / top, 1) * HEIGHT
+        is_first = step == 0 or values[step - 1] is None
+        parts.append(f"{'M' if is_first else 'L'}{x:.1f} {y:.1f}")
+        if is_first and (step == len(values) - 1 or values[step + 1] is None):
+            parts.append(f"m-{_DOT // 2} 0h{_DOT}")  # a line to nowhere would not be seen
     return "".join(parts)
 
 

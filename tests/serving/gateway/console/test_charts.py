@@ -45,6 +45,10 @@ def test_a_gap_in_the_values_is_a_gap_in_the_line():
     assert path.count("L") == 1
 
 
+def test_a_value_without_neighbours_is_a_dot():
+    assert draw([1, None, 1, 1]).series[0].path.startswith("M0.0 0.0m-4 0h8M")
+
+
 def test_stacked_values_stand_on_each_other():
     chart = draw([1, 2, 0, 1], [1, 2, 4, 0], kind=ChartKind.STACK)
     lower, upper = (points(series.path) for series in chart.series)
