@@ -106,6 +106,8 @@ def test_try_a_picture(shared_console, open_page, picture, look):
     assert page.text_content("#answer-label") == "mug"
     assert page.locator("#answer-bars li").count() == 5
     assert page.text_content("#file-name") == HOSTILE_NAME
+    inner = page.locator(".picture").bounding_box()["width"]
+    assert page.locator("#drop").bounding_box()["width"] < inner  # a long name widens nothing
     assert "goes to review" in page.text_content("#answer-badges")
     page.click("#explain")
     page.wait_for_selector("#overlay:not([hidden])")
