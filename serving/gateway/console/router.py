@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from serving.gateway.auth.dependency import allow_everybody
+from serving.gateway.console.access import find_viewer, frame_page
 from serving.gateway.console.assets import Assets, read_assets
 from serving.gateway.console.pages.admin import add_admin_pages
 from serving.gateway.console.pages.drift import add_drift_page
@@ -59,8 +60,10 @@ def _add_static_files(router: APIRouter, assets: Assets) -> None:
 def _add_ends(router: APIRouter) -> None:
     @router.get("", dependencies=_OPEN)
     @router.get("/", dependencies=_OPEN)
-    async def go_to_first_page() -> Response:
-        return RedirectResponse("/console/try", status_code=303)
+    async def go_to_first_page(request: Request) -> Response:
+        viewer = find_viewer(request)
+        links = frame_page(request, viewer, "").links if viewer else ()
+        return RedirectResponse(links[0].path if links else "/console/try", status_code=303)
 
     @router.get("/{path:path}", dependencies=_OPEN)
     async def refuse_unknown_page(request: Request) -> Response:

@@ -49,7 +49,7 @@ from serving.gateway.uploads.images import check_image, strip_metadata
 LABELS = ["bottle", "bowl", "jar", "mug", "plate", "teapot"]
 VERSIONS = (1795268425, 1795181002)
 SCRIPT_LABEL = "<script>document.title='owned'</script>"
-KEY_SCOPES = {"admin": {Scope.ADMIN}, "reader": {Scope.READ, Scope.PREDICT}}
+KEY_SCOPES = {"admin": {Scope.ADMIN}, "reader": {Scope.READ, Scope.PREDICT}, "viewer": {Scope.READ}}
 PEPPER = b"a pepper of the tests, 32 bytes.."
 
 

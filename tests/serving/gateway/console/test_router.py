@@ -71,3 +71,5 @@ def test_every_file_that_scripts_import_is_there():
 def test_the_first_page_is_one_that_the_viewer_may_see(shared_console):
     assert shared_console.client("admin").get("/console").headers["location"] == "/console/try"
     assert shared_console.client("admin").get("/console/").headers["location"] == "/console/try"
+    viewer = shared_console.client("viewer")
+    assert viewer.get("/console").headers["location"] == "/console/versions"
