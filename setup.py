@@ -78,7 +78,11 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11,<3.12",
     packages=find_packages(exclude=["tests*", "benchmarks*", "tools*"]),
-    package_data={"configs": ["*.yaml"], "schema": ["*.pbtxt"]},
+    package_data={
+        "configs": ["*.yaml"],
+        "schema": ["*.pbtxt"],
+        "serving.gateway.console": ["templates/*.html", "static/*"],
+    },
     extras_require={
         "pipeline": [*PIPELINE, *MODEL_SERVER],
         "model-server": MODEL_SERVER,

@@ -50,7 +50,11 @@ def build_infra_validator(
     spec = ImageInfraValidatorSpec(
         config=part_to_json(config),
         model_name=model_name,
-        code_version=code_version(["components/infra_validator", "serving/model_server", "serving/protos.py"]),
+        code_version=code_version([
+            "components/infra_validator",
+            "serving/model_server",
+            "serving/protos.py",
+        ]),
         model=model,
         examples=examples,
         blessing=Channel(type=standard_artifacts.InfraBlessing),

@@ -8,6 +8,8 @@ from fastapi import FastAPI
 
 from configs.version import VERSION
 from serving.gateway.auth.dependency import declare_open, set_authenticator
+from serving.gateway.console.opening import open_console
+from serving.gateway.console.router import make_router
 from serving.gateway.observability.metrics import GatewayMetrics
 from serving.gateway.observability.middleware import install_observability
 from serving.gateway.observability.tracing import start_tracing
@@ -44,7 +46,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             set_authenticator(app, services.authenticator)
             app.state.services = services
             app.state.operations = Operations(services)
-            yield
+            async with open_console(app, services, app.state.operations):
+                yield
 
     app = FastAPI(
         title="Loupe prediction API",
@@ -58,6 +61,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     declare_open(app, "/openapi.json")
     for part in (predict, explain, feedback, predictions, models, health):
         app.include_router(part.router)
+    app.include_router(make_router())
     install_observability(
         app, metrics=metrics, tracing=tracing, max_body_bytes=settings.upload.max_body_bytes
     )

@@ -174,6 +174,7 @@ class GatewaySettings(BaseSettings):
         deadline_seconds: time limit of one request, upload excluded.
         secure_cookies: mark the console's cookie as HTTPS only; off only for loopback.
         trace_endpoint: OTLP/HTTP endpoint that traces go to; empty for none.
+        drift_report_file: where the drift monitor writes its newest report; the console shows it.
         drain_seconds: how long requests in flight may take after SIGTERM.
         model: the model server.
         fallback: what happens without it.
@@ -196,6 +197,7 @@ class GatewaySettings(BaseSettings):
     deadline_seconds: float = Field(default=5.0, gt=0)
     secure_cookies: bool = True
     trace_endpoint: str = ""
+    drift_report_file: Path | None = None
     drain_seconds: float = Field(default=20.0, ge=0)
     model: ModelServerSettings = ModelServerSettings()
     fallback: FallbackSettings = FallbackSettings()

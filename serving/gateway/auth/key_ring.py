@@ -101,6 +101,39 @@ class KeyRing:
         self._check_state(entry, is_previous=is_previous)
         return entry
 
+    def mark(self, text: str) -> str:
+        """Make what proves later that this very key was checked, without being the key.
+
+        Args:
+            text: a key that `check` has accepted.
+
+        Returns:
+            For `recall`; it holds until the key is rotated, not only until it is revoked.
+        """
+        return hash_key(f"mark {hash_key(text, self._pepper)}", self._pepper)
+
+    def recall(self, key_id: str, mark: str) -> KeyEntry | None:
+        """Look up a key that was checked earlier.
+
+        Args:
+            key_id: its id.
+            mark: of `mark`.
+
+        Returns:
+            The key; None once it is revoked, expired or rotated.
+        """
+        entry = self._entries.get(key_id)
+        if entry is None:
+            return None
+        for stored, is_previous in ((entry.key_hash, False), (entry.previous_hash, True)):
+            if stored and is_same_hash(hash_key(f"mark {stored}", self._pepper), mark):
+                try:
+                    self._check_state(entry, is_previous=is_previous)
+                except UnauthenticatedError:
+                    return None
+                return entry
+        return None
+
     def _check_state(self, entry: KeyEntry, *, is_previous: bool) -> None:
         # Whoever gets here has the secret, and may be told what became of it.
         now = self._now()

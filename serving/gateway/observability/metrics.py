@@ -151,6 +151,24 @@ class GatewayMetrics:
         """
         return self._registry.get_sample_value(_PREFIX + name, labels) or 0.0
 
+    def count_statuses(self, prefixes: tuple[str, ...]) -> dict[str, float]:
+        """Count this process's answers by the class of their status.
+
+        Args:
+            prefixes: beginnings of the paths that count.
+
+        Returns:
+            Such as `{"2xx": 12.0, "4xx": 1.0}`.
+        """
+        counts: dict[str, float] = {}
+        for metric in self._requests.collect():
+            for sample in metric.samples:
+                is_count = sample.name.endswith("_count")
+                if is_count and sample.labels["path"].startswith(prefixes):
+                    name = f"{sample.labels['status'][0]}xx"
+                    counts[name] = counts.get(name, 0.0) + sample.value
+        return counts
+
     def render(self) -> bytes:
         """Write the metrics in Prometheus' text format.
 

@@ -114,3 +114,11 @@ def test_workers_of_one_port_count_together(tmp_path):
     assert samples["errors_total", ("code", "x")] == 2
     assert samples["spool_records",] == 3
     assert samples["keys_age_seconds",] == 1
+
+
+def test_answers_are_counted_by_the_class_of_their_status():
+    metrics = GatewayMetrics()
+    for path, status in (("/v1/predict", 200), ("/v1/predict", 204), ("/v1/models", 404)):
+        metrics.observe_request(path=path, method="GET", status=status, seconds=0.1)
+    metrics.observe_request(path="/metrics", method="GET", status=200, seconds=0.1)
+    assert metrics.count_statuses(("/v1/",)) == {"2xx": 2, "4xx": 1}
