@@ -421,8 +421,14 @@ def gateway(make_gateway, model_server):
 
 @pytest.fixture(scope="session")
 def seller_key(gateway):
-    """A key with the scopes of ordinary callers."""
-    return gateway.make_key("predict", "feedback", "read")
+    """A key with the scopes of ordinary callers, which the gateway knows."""
+    key = gateway.make_key("predict", "feedback", "read")
+    deadline = time.monotonic() + 15
+    with gateway.client(key) as client:
+        while client.get("/v1/predictions").status_code == 401:
+            assert time.monotonic() < deadline, "the new key is not known"
+            time.sleep(0.1)
+    return key
 
 
 @pytest.fixture

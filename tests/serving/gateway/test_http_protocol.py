@@ -92,9 +92,10 @@ def test_larger_heads_are_refused(port, request_bytes, pause_seconds):
 
 def test_the_limit_counts_for_each_request_of_a_connection(port):
     padding = f"X-Padding: {'x' * (MAX_HEAD_BYTES // 2)}\r\n"
-    requests = [_request(f"/{n}", padding, is_last=n == 3) for n in range(4)]
-    answer = _exchange(port, *requests)
-    assert [answer.count(f"/{n} 0".encode()) for n in range(4)] == [1, 1, 1, 1]
+    requests = b"".join(_request(f"/{n}", padding, is_last=n == 9) for n in range(10))
+    parts = [requests[n : n + 8192] for n in range(0, len(requests), 8192)]
+    answer = _exchange(port, *parts, pause_seconds=0.005)
+    assert [answer.count(f"/{n} 0".encode()) for n in range(10)] == [1] * 10
 
 
 def test_pipelined_requests_are_answered_in_order(port):

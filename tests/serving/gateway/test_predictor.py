@@ -192,7 +192,8 @@ def test_what_exceeds_the_queue_is_refused_at_once(open_gateway, serving_server,
 
     kinds = [type(error) for error in asyncio.run(run())]
     assert kinds.count(OverloadedError) == 3
-    assert kinds.count(ModelTimeoutError) == 1
+    # Frozen before it was connected to: no answer, or no connection, whichever limit ends first.
+    assert kinds.count(ModelTimeoutError) + kinds.count(ModelGoneError) == 1
 
 
 def test_many_at_once_get_their_own_answers(open_gateway, server_settings, draw_photo, encode):

@@ -226,6 +226,59 @@ def test_a_frozen_server_costs_its_time_limit_and_then_nothing(serving_server, p
     assert _use(server, ask, **settings).version == PLAIN
 
 
+class Network:
+    """A way to a server whose connections can be lost without anybody being told."""
+
+    def __init__(self, port):
+        self._port, self._tasks, self._writers = port, [], []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_):
+        self.lose_connections()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._server.close()
+        await self._server.wait_closed()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def lose_connections(self):
+        """Carry nothing more over those that are open; new ones work."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _connect(self, reader, writer):
+        there = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers += [writer, there[1]]
+        for source, target in ((reader, there[1]), (there[0], writer)):
+            self._tasks.append(asyncio.create_task(self._carry(source, target)))
+
+    async def _carry(self, source, target):
+        while data := await source.read(65536):
+            target.write(data)
+
+
+def test_a_connection_that_vanished_is_given_up_with_the_breaker(steady, photo):
+    async def ask():
+        async with Network(steady.port) as network:
+            settings = {"breaker_failures": 1, "breaker_seconds": 0.2, "timeout_seconds": 2}
+            client = ModelClient(ModelServerSettings(grpc_address=network.address, **settings))
+            await _predict_again(client, photo)
+            network.lose_connections()
+            with pytest.raises(ModelTimeoutError):
+                await client.predict(photo, budget_seconds=10)
+            answer = await _predict_again(client, photo)
+            await client.close()
+            return answer
+
+    assert asyncio.run(ask()).version == PLAIN
+
+
 def test_the_caller_s_budget_ends_a_call_before_the_time_limit(serving_server, photo):
     server = serving_server
 
