@@ -93,7 +93,7 @@ def measure_gateway(settings: BenchmarkSettings, plan: Plan) -> Result:
     Raises:
         StageError: a process failed.
     """
-    with fresh_folder(settings) as folder, database(folder) as database_url:
+    with fresh_folder(settings) as folder, database() as database_url:
         arguments = [str(folder), "--images", str(images_of(settings))]
         made = run_step(folder, "serving_model", arguments)
         rounds = [_measure_round(folder, plan, database_url) for _ in range(settings.repeats)]
@@ -166,8 +166,10 @@ def _through(folder: Path, running: Gateway) -> Target:
 
 
 def _load(folder: Path, target: Target, plan: Plan, rate: float = 0.0) -> Report:
+    # A server closes connections that are idle for seconds: at a low rate, fewer are enough.
+    num_clients = min(plan.num_clients, max(1, int(rate))) if rate else plan.num_clients
     arguments = ["rest", "--port", str(target.port), "--path", target.path]
-    arguments += ["--requests", str(target.requests), "--clients", str(plan.num_clients)]
+    arguments += ["--requests", str(target.requests), "--clients", str(num_clients)]
     arguments += ["--seconds", str(plan.seconds), "--rate", str(rate)]
     for header in target.headers:
         arguments += ["--header", header]

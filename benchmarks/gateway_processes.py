@@ -4,13 +4,14 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.postgresql import PostgresqlServer
+from benchmarks.postgresql import PostgresqlServer, find_programs
 from benchmarks.serving_model import MODEL_NAME
 from benchmarks.serving_processes import Server, answers, free_port, process
 from configs.errors import EnvironmentSetupError, StageError
@@ -38,25 +39,25 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def database(folder: Path) -> Generator[str]:
+def database() -> Generator[str]:
     """Run PostgreSQL where it is installed.
-
-    Args:
-        folder: gets its data.
 
     Yields:
         SQLAlchemy URL of an empty database; empty, for SQLite, where there is no PostgreSQL.
     """
     try:
-        server = PostgresqlServer(folder / "postgresql").create()
+        find_programs()
     except EnvironmentSetupError:
         yield ""
         return
-    server.start()
-    try:
-        yield server.make_database("loupe")
-    finally:
-        server.stop("immediate")
+    with tempfile.TemporaryDirectory(prefix="loupe-benchmark-") as folder:
+        Path(folder).chmod(0o755)  # its server runs as another user
+        server = PostgresqlServer(Path(folder) / "data").create()
+        server.start()
+        try:
+            yield server.make_database("loupe")
+        finally:
+            server.stop("immediate")
 
 
 @contextlib.contextmanager
