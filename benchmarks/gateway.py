@@ -29,6 +29,7 @@ EVERYDAY_RATE: Final = 10
 CLAIMED_LATENCY_RATIO: Final = 0.6
 """The claim that motivates the architecture: 40 % less latency than a model inside the API."""
 
+_WARM_SECONDS: Final = 3.0
 _DIRECT_PATH: Final = f"/v1/models/{MODEL_NAME}:predict"
 _GATEWAY_PATH: Final = "/v1/predict"
 
@@ -171,6 +172,7 @@ def _load(folder: Path, target: Target, plan: Plan, rate: float = 0.0) -> Report
     arguments = ["rest", "--port", str(target.port), "--path", target.path]
     arguments += ["--requests", str(target.requests), "--clients", str(num_clients)]
     arguments += ["--seconds", str(plan.seconds), "--rate", str(rate)]
+    arguments += ["--warm-seconds", str(_WARM_SECONDS)]  # the first calls of a model are slow
     for header in target.headers:
         arguments += ["--header", header]
     return run_step(folder, "serving_clients", arguments)
