@@ -14,7 +14,7 @@ from serving.gateway.observability.metrics import GatewayMetrics
 from serving.gateway.observability.middleware import install_observability
 from serving.gateway.observability.tracing import start_tracing
 from serving.gateway.operations import Operations
-from serving.gateway.routes import explain, feedback, health, models, predict, predictions
+from serving.gateway.routes import explain, feedback, health, models, predict, predictions, root
 from serving.gateway.services import open_services
 from serving.gateway.settings import GatewaySettings, load_settings
 
@@ -59,7 +59,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
     )
     declare_open(app, "/openapi.json")
-    for part in (predict, explain, feedback, predictions, models, health):
+    for part in (predict, explain, feedback, predictions, models, health, root):
         app.include_router(part.router)
     app.include_router(make_router())
     install_observability(
