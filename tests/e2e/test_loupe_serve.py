@@ -63,7 +63,8 @@ def test_the_printed_curl_line_works(served):
 def test_the_printed_address_is_the_console(served):
     _, output, port = served
     assert f"http://127.0.0.1:{port}  the web console" in output
-    page = httpx.get(f"http://127.0.0.1:{port}/", follow_redirects=True)
+    address = f"http://127.0.0.1:{port}/"
+    page = httpx.get(address, headers={"Accept": "text/html"}, follow_redirects=True)
     assert page.status_code == 200
     assert "text/html" in page.headers["content-type"]
 
