@@ -25,7 +25,7 @@ _READERS: Final[dict[str, type[PillowFile]]] = {
 }
 # Pillow's classes are used directly: Image.open has a process-wide limit on pixels of its own.
 _CHANNELS: Final = {"1": 1, "L": 1, "I": 1, "I;16": 1, "LA": 2, "P": 3}
-_BROKEN: Final = (
+DAMAGES: Final = (
     SyntaxError,
     OSError,
     ValueError,
@@ -37,6 +37,7 @@ _BROKEN: Final = (
     struct.error,
     zlib.error,
 )
+"""What Pillow raises on bytes that are no proper image."""
 _ORIENTATION_TAG: Final = 0x0112
 _INTEGER_TYPES: Final = {3: "H", 4: "I"}
 
@@ -112,7 +113,7 @@ def probe_image(data: bytes, *, max_pixels: int) -> ImageProbe:
         )
     try:
         probe = _probe_gif(data) if image_format == "gif" else _probe_by_pillow(data, image_format)
-    except _BROKEN as error:
+    except DAMAGES as error:
         raise InvalidImageError(
             f"the {image_format} header is damaged: {_reason(error)}. Copy or export it again."
         ) from error

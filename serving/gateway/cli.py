@@ -1,9 +1,6 @@
 """`loupe keys`: makes, lists, rotates and revokes API keys in the gateway's database."""
 
-import asyncio
 import datetime
-import os
-import pwd
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
@@ -13,10 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from configs.errors import ConfigError, EnvironmentSetupError
+from serving.gateway.commands import StateOption, name_of_user, run_on_engine
 from serving.gateway.scopes import Scope
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
     from serving.gateway.auth.key_store import KeyEntry, KeyStore
     from serving.gateway.settings import GatewaySettings
 
@@ -29,10 +28,6 @@ DEFAULT_SCOPES: Final = [Scope.PREDICT, Scope.FEEDBACK, Scope.READ]
 _STATE_COLOURS: Final = {"active": "green", "expired": "yellow", "revoked": "red"}
 
 Result = TypeVar("Result")
-StateOption = Annotated[
-    Path | None,
-    typer.Option("--state-folder", help="The gateway's state folder; else LOUPE_GATEWAY_*."),
-]
 ExpiresOption = Annotated[
     float | None, typer.Option("--expires-days", min=0, max=36500, help="Days until the key ends.")
 ]
@@ -51,7 +46,9 @@ def create(
     """Make a key, and print it once: the key alone on standard output."""
     key = _with_store(
         state_folder,
-        lambda store: store.create(name, scope, actor=_actor(), expires_at=_end(expires_days)),
+        lambda store: store.create(
+            name, scope, actor=name_of_user(), expires_at=_end(expires_days)
+        ),
     )
     print(key.text)
     _say(
@@ -91,7 +88,7 @@ def rotate(
     key = _with_store(
         state_folder,
         lambda store: store.rotate(
-            key_id, actor=_actor(), grace=grace, expires_at=_end(expires_days)
+            key_id, actor=name_of_user(), grace=grace, expires_at=_end(expires_days)
         ),
     )
     print(key.text)
@@ -102,44 +99,20 @@ def rotate(
 @keys_app.command()
 def revoke(key_id: KeyIdArgument, state_folder: StateOption = None) -> None:
     """End a key at once and for good."""
-    entry = _with_store(state_folder, lambda store: store.revoke(key_id, actor=_actor()))
+    entry = _with_store(state_folder, lambda store: store.revoke(key_id, actor=name_of_user()))
     _say(f"Key [bold]{entry.key_id}[/] of {escape(entry.name)} opens nothing any more.")
 
 
 def _with_store(
     state_folder: Path | None, work: "Callable[[KeyStore], Awaitable[Result]]"
 ) -> Result:
-    try:
-        from serving.gateway.errors import GatewayError
-        from serving.gateway.settings import load_settings
-    except ModuleNotFoundError as error:
-        raise EnvironmentSetupError(
-            f"the gateway's packages are missing here ({error.name}). Install those of "
-            "requirements/gateway.lock, or run this where the gateway runs."
-        ) from error
-    overrides = {"state_folder": state_folder} if state_folder else {}
-    settings = load_settings(**overrides)
-    try:
-        return asyncio.run(_work(settings, work))
-    except GatewayError as error:
-        raise ConfigError(" ".join(filter(None, (error.message, error.fix)))) from error
+    async def run(engine: "AsyncEngine", settings: "GatewaySettings") -> Result:
+        from serving.gateway.auth.key_store import KeyStore
+        from serving.gateway.secrets import read_key_secret
 
+        return await work(KeyStore(engine, read_key_secret(settings)))
 
-async def _work(
-    settings: "GatewaySettings", work: "Callable[[KeyStore], Awaitable[Result]]"
-) -> Result:
-    from serving.gateway.auth.key_store import KeyStore
-    from serving.gateway.database.engine import create_engine
-    from serving.gateway.database.migrate import migrate
-    from serving.gateway.secrets import read_key_secret
-
-    pepper = read_key_secret(settings)
-    await migrate(settings.sqlalchemy_url)
-    engine = create_engine(settings.sqlalchemy_url)
-    try:
-        return await work(KeyStore(engine, pepper))
-    finally:
-        await engine.dispose()
+    return run_on_engine(state_folder, run)
 
 
 def _make_table(entries: "list[KeyEntry]", now: datetime.datetime) -> Table:
@@ -161,14 +134,6 @@ def _end(days: float | None) -> datetime.datetime | None:
     if days is None:
         return None
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
-
-
-def _actor() -> str:
-    # From the system, not the environment: the audit log should not say what somebody exports.
-    try:
-        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"cli:user {os.getuid()}"
 
 
 def _say(text: str) -> None:

@@ -14,6 +14,8 @@ from configs.errors import ConfigError, EnvironmentSetupError
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from serving.gateway.settings import GatewaySettings
+
 Result = TypeVar("Result")
 StateOption = Annotated[
     Path | None,
@@ -21,12 +23,14 @@ StateOption = Annotated[
 ]
 
 
-def run_on_url(state_folder: Path | None, work: "Callable[[str], Awaitable[Result]]") -> Result:
-    """Run a coroutine function on the database's URL.
+def run_on_settings(
+    state_folder: Path | None, work: "Callable[[GatewaySettings], Awaitable[Result]]"
+) -> Result:
+    """Run a coroutine function on the gateway's settings.
 
     Args:
         state_folder: of a gateway with SQLite; None for what the environment says.
-        work: gets the URL.
+        work: gets the settings.
 
     Returns:
         What it returns.
@@ -46,7 +50,7 @@ def run_on_url(state_folder: Path | None, work: "Callable[[str], Awaitable[Resul
     settings = load_settings(**({"state_folder": state_folder} if state_folder else {}))
 
     async def run() -> Result:
-        return await work(settings.sqlalchemy_url)
+        return await work(settings)
 
     try:
         return asyncio.run(run())
@@ -54,35 +58,52 @@ def run_on_url(state_folder: Path | None, work: "Callable[[str], Awaitable[Resul
         raise ConfigError(" ".join(filter(None, (error.message, error.fix)))) from error
 
 
-def run_on_engine(
-    state_folder: Path | None, work: "Callable[[AsyncEngine], Awaitable[Result]]"
-) -> Result:
-    """Run a coroutine function on the database, with its newest tables.
+def run_on_url(state_folder: Path | None, work: "Callable[[str], Awaitable[Result]]") -> Result:
+    """Run a coroutine function on the database's URL.
 
     Args:
-        state_folder: as `run_on_url`.
-        work: gets an engine.
+        state_folder: as `run_on_settings`.
+        work: gets the URL.
 
     Returns:
         What it returns.
 
     Raises:
-        ConfigError: as `run_on_url`.
-        EnvironmentSetupError: as `run_on_url`.
+        ConfigError: as `run_on_settings`.
+        EnvironmentSetupError: as `run_on_settings`.
+    """
+    return run_on_settings(state_folder, lambda settings: work(settings.sqlalchemy_url))
+
+
+def run_on_engine(
+    state_folder: Path | None, work: "Callable[[AsyncEngine, GatewaySettings], Awaitable[Result]]"
+) -> Result:
+    """Run a coroutine function on the database, with its newest tables.
+
+    Args:
+        state_folder: as `run_on_settings`.
+        work: gets an engine and the settings.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        ConfigError: as `run_on_settings`.
+        EnvironmentSetupError: as `run_on_settings`.
     """
 
-    async def run(url: str) -> Result:
+    async def run(settings: "GatewaySettings") -> Result:
         from serving.gateway.database.engine import create_engine
         from serving.gateway.database.migrate import migrate
 
-        await migrate(url)
-        engine = create_engine(url)
+        await migrate(settings.sqlalchemy_url)
+        engine = create_engine(settings.sqlalchemy_url)
         try:
-            return await work(engine)
+            return await work(engine, settings)
         finally:
             await engine.dispose()
 
-    return run_on_url(state_folder, run)
+    return run_on_settings(state_folder, run)
 
 
 def name_of_user() -> str:

@@ -29,7 +29,7 @@ def export(
     state_folder: StateOption = None,
 ) -> None:
     """Make the next span of training data of what humans decided."""
-    done = run_on_engine(state_folder, lambda engine: _export(engine, data))
+    done = run_on_engine(state_folder, lambda engine, _: _export(engine, data))
     console = Console(highlight=False)
     if done.num_recovered:
         console.print(f"{done.num_recovered} pictures were exported before; that is noted now.")
@@ -50,7 +50,7 @@ def export(
 def status(state_folder: StateOption = None) -> None:
     """Count what waits, and what became of the rest."""
     table = Table("status", "pictures")
-    for each, count in run_on_engine(state_folder, _count).items():
+    for each, count in run_on_engine(state_folder, lambda engine, _: _count(engine)).items():
         table.add_row(each.value, str(count))
     Console().print(table)
 

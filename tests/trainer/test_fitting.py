@@ -42,9 +42,13 @@ def test_another_seed_gives_other_weights(splits, tmp_path):
     assert not np.array_equal(one.model.get_weights()[0], other.model.get_weights()[0])
 
 
-@pytest.mark.parametrize("backbone", ["reference", "compact"])
-def test_it_learns(backbone, splits, tmp_path):
-    fitted = _fit(splits, tmp_path, backbone=backbone, epochs=8, augmentation_strength=0.0)
+@pytest.mark.parametrize(
+    ("backbone", "strategy"),
+    [("reference", "none"), ("reference", "mirrored"), ("compact", "none")],
+)
+def test_it_learns(backbone, strategy, splits, tmp_path):
+    settings = {"backbone": backbone, "strategy": strategy, "augmentation_strength": 0.0}
+    fitted = _fit(splits, tmp_path, epochs=8, **settings)
     assert max(fitted.history["val_accuracy"]) > 0.9
 
 

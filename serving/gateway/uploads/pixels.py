@@ -6,8 +6,6 @@ high byte, of an animation the first frame counts, large JPEGs are scaled down w
 """
 
 import io
-import struct
-import zlib
 from typing import Final
 
 import numpy as np
@@ -19,22 +17,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from data.images import DAMAGES as FILE_DAMAGES
 from serving.gateway.settings import PictureKind
 
-DAMAGES: Final = (
-    SyntaxError,
-    OSError,
-    ValueError,
-    OverflowError,
-    EOFError,
-    KeyError,
-    IndexError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises on bytes that are no proper image."""
+DAMAGES: Final = (*FILE_DAMAGES, Image.DecompressionBombError)
+"""What Pillow raises on bytes that are no proper image, or too large a one."""
 
 _FILES: Final[dict[str, type[PillowFile]]] = {
     "jpeg": JpegImageFile,
