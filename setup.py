@@ -26,6 +26,7 @@ MODEL_SERVER = [
     "uvloop",
     "httptools",
     "orjson",
+    "pybase64",  # pictures in JSON: ten times as fast as the standard library's
     "numpy",
     "prometheus-client",
 ]

@@ -127,7 +127,7 @@ class BatchQueue:
             now: monotonic time, seconds.
 
         Returns:
-            Whether a thread should look: a batch began or became full.
+            Whether a batch became full.
 
         Raises:
             InvalidArgumentError: more rows than a batch may have.
@@ -151,11 +151,11 @@ class BatchQueue:
         is_split = can_split and request.num_rows > room
         sizes = self._piece_sizes(request.num_rows, room) if is_split else [request.num_rows]
         parts = slice_rows(request.inputs, sizes) if len(sizes) > 1 else [request.inputs]
-        should_look = False
+        is_full = False
         for index, (part, size) in enumerate(zip(parts, sizes, strict=True)):
             piece = Piece(request, index, part, size)
-            should_look |= self._add_piece(piece, bucket, now)
-        return should_look
+            is_full |= self._add_piece(piece, bucket, now)
+        return is_full
 
     def take(self, now: float) -> Batch | None:
         """Take the next batch that is full or has waited long enough.
@@ -229,10 +229,11 @@ class BatchQueue:
     def _add_piece(self, piece: Piece, bucket: Hashable, now: float) -> bool:
         limit = self.parameters.rows_per_batch
         batch = self._open.get(bucket)
-        is_new = batch is None or batch.num_rows + piece.num_rows > limit
-        if batch is None or is_new:
+        is_full = False
+        if batch is None or batch.num_rows + piece.num_rows > limit:
             if batch is not None:
                 batch.due_at = _AT_ONCE
+                is_full = True
             due_at = now + self.parameters.batch_timeout_micros * _MICROSECONDS
             batch = self._open[bucket] = Batch(self, bucket, due_at)
             self._waiting.append(batch)
@@ -241,7 +242,8 @@ class BatchQueue:
         piece.request.batches.append(batch)
         if batch.num_rows >= limit:
             batch.due_at = _AT_ONCE
-        return is_new or batch.num_rows >= limit
+            is_full = True
+        return is_full
 
     def _remove(self, batch: Batch) -> None:
         self._waiting.remove(batch)

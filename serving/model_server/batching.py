@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from queue import SimpleQueue
 from typing import Final
 
 from serving.model_server.batch_queue import Batch, BatchQueue, Piece, Request
@@ -56,9 +57,10 @@ _Key = tuple[Servable, str, frozenset[str]]
 class BatchScheduler:
     """Runs the requests to all models in batches.
 
-    Queues exist while something waits in them, so an unloaded version leaves nothing behind. Free
-    threads go round the queues. They pull, because the event loop would let them wait for their
-    next batch while it parses requests.
+    Queues exist while something waits in them, so an unloaded version leaves nothing behind; they
+    belong to the event loop, which hands their batches to free threads, queue by queue. It hands
+    out what is not full only after it has read all requests that are there: a thread that took the
+    first one at once would leave the others to ever smaller batches.
     """
 
     def __init__(
@@ -77,9 +79,11 @@ class BatchScheduler:
         self._loop = loop
         self._observer = observer
         self._pool_name = parameters.thread_pool_name
-        self._changed = threading.Condition(threading.Lock())
         self._queues: dict[_Key, BatchQueue] = {}
-        self._is_closed = False
+        self._num_free = parameters.num_batch_threads
+        self._work: SimpleQueue[Batch | None] = SimpleQueue()
+        self._is_looking = False
+        self._clock: asyncio.TimerHandle | None = None
         self._threads = [
             threading.Thread(target=self._serve, name=f"{self._pool_name}_{number}", daemon=True)
             for number in range(parameters.num_batch_threads)
@@ -121,33 +125,65 @@ class BatchScheduler:
         future: asyncio.Future[Tensors] = self._loop.create_future()
         request = Request(inputs, count_rows(inputs), now, deadline, future)
         key = (servable, signature.name, frozenset(spec.alias for spec in outputs))
-        with self._changed:
-            queue = self._queues.get(key)
-            if queue is None:
-                queue = BatchQueue(servable, signature, outputs, parameters)
-            should_look = queue.add(request, now)
-            self._queues[key] = queue
-            if should_look:
-                self._changed.notify()
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = BatchQueue(servable, signature, outputs, parameters)
+        is_full = queue.add(request, now)
+        self._queues[key] = queue
+        if is_full:
+            self._hand_out()
+        else:
+            self._look_later()
         try:
             return await future
         except asyncio.CancelledError:
-            with self._changed:
-                queue.discard(request)
-                if queue.is_empty() and self._queues.get(key) is queue:
-                    del self._queues[key]
+            queue.discard(request)
+            if queue.is_empty() and self._queues.get(key) is queue:
+                del self._queues[key]
             raise
 
     def close(self) -> None:
         """End the threads after the batches that run; what still waits is never run."""
-        with self._changed:
-            self._is_closed = True
-            self._changed.notify_all()
+        for _ in self._threads:
+            self._work.put(None)
         for thread in self._threads:
             thread.join()
 
+    def _look_later(self) -> None:
+        if self._num_free and not self._is_looking:
+            self._is_looking = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_looking = False
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        now = time.monotonic()
+        while self._num_free and (batch := self._take(now)) is not None:
+            # A caller in the queue holds a lease; this one outlives its cancellation.
+            batch.queue.servable.extend_lease()
+            self._num_free -= 1
+            self._work.put(batch)
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        if self._num_free and self._queues:
+            due_in = min(queue.next_due_at() for queue in self._queues.values()) - now
+            self._clock = self._loop.call_later(due_in, self._hand_out)
+
+    def _take(self, now: float) -> Batch | None:
+        for key, queue in self._queues.items():
+            batch = queue.take(now)
+            if batch is not None:
+                del self._queues[key]
+                if not queue.is_empty():
+                    self._queues[key] = queue  # at the end: the others are next
+                return batch
+        return None
+
     def _serve(self) -> None:
-        while (batch := self._take()) is not None:
+        while (batch := self._work.get()) is not None:
             # Whatever a batch raises is the answer of its callers, never the end of this thread.
             try:
                 outcomes = self._run_batch(batch)
@@ -156,32 +192,15 @@ class BatchScheduler:
                 outcomes = _same_for_all(to_serving_error(error), batch.pieces)
             batch.queue.servable.release()
             try:
-                self._loop.call_soon_threadsafe(_deliver, batch.pieces, outcomes)
+                self._loop.call_soon_threadsafe(self._deliver, batch.pieces, outcomes)
             except RuntimeError:
                 return  # the loop is closed: nobody waits any more
 
-    def _take(self) -> Batch | None:
-        with self._changed:
-            while not self._is_closed:
-                now = time.monotonic()
-                for key, queue in self._queues.items():
-                    batch = queue.take(now)
-                    if batch is not None:
-                        self._move_to_the_end(key, queue)
-                        # A caller in the queue holds a lease; this one outlives its cancellation.
-                        queue.servable.extend_lease()
-                        return batch
-                due_at = min((q.next_due_at() for q in self._queues.values()), default=math.inf)
-                self._changed.wait(None if due_at == math.inf else due_at - now)
-        return None
-
-    def _move_to_the_end(self, key: _Key, queue: BatchQueue) -> None:
-        del self._queues[key]
-        if not queue.is_empty():
-            self._queues[key] = queue
-        if self._queues:
-            # This thread may have been the only one that watched the clock for them.
-            self._changed.notify()
+    def _deliver(self, pieces: Sequence[Piece], outcomes: Sequence[Tensors | ServingError]) -> None:
+        self._num_free += 1
+        for piece, outcome in zip(pieces, outcomes, strict=True):
+            piece.request.finish_piece(piece.index, outcome)
+        self._look_later()
 
     def _run_batch(self, batch: Batch) -> list[Tensors | ServingError]:
         started = time.monotonic()
@@ -239,8 +258,3 @@ def _timeout_ms(deadline: float) -> int:
 
 def _same_for_all(error: ServingError, pieces: Sequence[Piece]) -> list[Tensors | ServingError]:
     return [error for _ in pieces]
-
-
-def _deliver(pieces: Sequence[Piece], outcomes: Sequence[Tensors | ServingError]) -> None:
-    for piece, outcome in zip(pieces, outcomes, strict=True):
-        piece.request.finish_piece(piece.index, outcome)

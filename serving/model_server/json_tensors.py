@@ -3,12 +3,12 @@
 Source: tensorflow_serving/util/json_tensor.cc; messages are its own.
 """
 
-import base64
 import binascii
 import math
 from typing import Any, Final
 
 import numpy as np
+import pybase64
 
 from serving.model_server.errors import Code, InvalidArgumentError, ServingError
 from serving.model_server.json_text import debug_text, type_name
@@ -183,7 +183,7 @@ def decode_base64(text: str) -> bytes:
         InvalidArgumentError: the text is not base64.
     """
     try:
-        return base64.b64decode(text, validate=True)
+        return pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return _decode_loose_base64(text)
 
@@ -192,7 +192,7 @@ def _decode_loose_base64(text: str) -> bytes:
     # TF Serving also takes line breaks, and text without its padding.
     compact = "".join(text.split()).rstrip("=")
     try:
-        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+        return pybase64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidArgumentError("Unable to base64 decode") from error
 

@@ -26,6 +26,7 @@ _PARSE_ERRORS: Final = {
     "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
 }
 _DTYPES_OF_JSON: Final = "fiub"
+_FLOAT32_BYTES: Final = np.dtype(np.float32).itemsize
 
 
 def parse_json(body: bytes) -> Any:
@@ -118,7 +119,7 @@ def can_write(array: np.ndarray[Any, Any]) -> bool:
     """
     kind, size = array.dtype.kind, array.dtype.itemsize
     # bfloat16 and float8 call themselves kind V or f; half is 2 bytes: all refused.
-    return kind in _DTYPES_OF_JSON and (kind != "f" or size >= np.dtype(np.float32).itemsize)
+    return kind in _DTYPES_OF_JSON and (kind != "f" or size >= _FLOAT32_BYTES)
 
 
 def write_numbers(array: np.ndarray[Any, Any]) -> orjson.Fragment:
@@ -139,6 +140,19 @@ def write_numbers(array: np.ndarray[Any, Any]) -> orjson.Fragment:
         pieces = text.split(b"null")
         text = b"".join(piece + token for piece, token in zip(pieces, [*tokens, b""], strict=True))
     return orjson.Fragment(text if array.shape else text[1:-1])
+
+
+def write_json(value: Any) -> bytes:
+    """Write a value in which contiguous arrays, numpy scalars and `write_numbers`' texts may stand.
+
+    Args:
+        value: JSON values and those.
+
+    Returns:
+        UTF-8 JSON; float32 in the shortest form that reads back the same, NaN and Infinity of
+        arrays and scalars as `null`.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _special_token(value: Any) -> bytes:

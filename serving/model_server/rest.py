@@ -142,15 +142,16 @@ class RestApp:
         body = await self._read_body(headers, receive)
         pattern = {"POST": _POST_PATH, "GET": _GET_PATH}.get(method)
         match = pattern.fullmatch(target) if pattern else None
-        malformed = InvalidArgumentError(f"Malformed request: {method} {target}")
         if match is None:
-            raise malformed
+            raise _malformed(method, target)
         selector = _selector(match)
         if method == "GET":
             return self._describe(selector, match["verb"])
         verb = match["verb"]
         if verb not in self._answers:
-            raise malformed  # TF Serving matches :PREDICT, and then compares in lower case
+            raise _malformed(
+                method, target
+            )  # TF Serving matches :PREDICT, and then compares in lower case
         with self._counted(selector.name, verb):
             return Reply(200, await self._answers[verb](selector, body))
 
@@ -223,6 +224,10 @@ class RestApp:
 
 
 METADATA_VERB: Final = "metadata"
+
+
+def _malformed(method: str, target: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"Malformed request: {method} {target}")
 
 
 def _too_large(limit: int) -> PayloadTooLargeError:

@@ -423,6 +423,31 @@ def test_another_thread_watches_the_clock_while_one_is_busy(affine, zoo, gate):
     assert lab.run(scenario) == (True, [0.5])
 
 
+def test_a_patient_queue_does_not_hold_up_another(affine, zoo):
+    lab = Lab(batch_timeout_micros=60_000_000)
+
+    async def scenario(lab):
+        patient = await lab.start(affine, x=floats(1))
+        await asyncio.sleep(0.01)
+        lab.parameters = BatchingParameters(batch_timeout_micros=0)
+        answer = await asyncio.wait_for(lab.call(zoo, "inverse", x=floats(2)), 30)
+        waits = not patient.done()
+        patient.cancel()
+        return waits, answer["y"].tolist()
+
+    assert lab.run(scenario) == (True, [0.5])
+
+
+def test_requests_that_arrive_together_run_together(affine):
+    lab = Lab(num_batch_threads=2)
+
+    async def scenario(lab):
+        await asyncio.gather(*[lab.call(affine, x=floats(n)) for n in range(20)])
+
+    lab.run(scenario)
+    assert [report.input_batch_sizes for report in lab.reports] == [(1,) * 20]
+
+
 def test_cancelling_some_calls_disturbs_no_others(affine):
     lab = Lab(max_batch_size=5, max_enqueued_batches=1000, batch_timeout_micros=200)
     chance = random.Random(5)
