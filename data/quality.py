@@ -54,16 +54,27 @@ def measure_quality(pixels: NDArray[np.uint8]) -> QualityMeasures:
 
     Raises:
         InvalidImageError: the shape or dtype is another.
-
-    Source: sharpness, Pech-Pacheco et al., ICPR 2000, doi:10.1109/ICPR.2000.903548; luma,
-    ITU-R BT.601; dhash, hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise InvalidImageError(
             f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (height, width, 3). Decode "
             "the image to RGB."
         )
-    image = Image.fromarray(pixels)
+    return measure_picture(Image.fromarray(pixels))
+
+
+def measure_picture(image: Image.Image) -> QualityMeasures:
+    """Measure one image that Pillow holds.
+
+    Args:
+        image: RGB, upright, not empty.
+
+    Returns:
+        Its measures.
+
+    Source: sharpness, Pech-Pacheco et al., ICPR 2000, doi:10.1109/ICPR.2000.903548; luma,
+    ITU-R BT.601; dhash, hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html.
+    """
     luma = np.asarray(_reduce(image.convert("L"), _WORKING_SIZE), dtype=np.float32)
     mean, variance = _mean_and_variance(luma)
     return QualityMeasures(

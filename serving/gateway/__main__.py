@@ -3,8 +3,13 @@
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 from configs.errors import PipelineError
+
+_KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the 60 s after which most load balancers let go of an idle connection: a request that
+crosses our closing it would be lost."""
 
 USAGE = """\
 usage: python -m serving.gateway                serve; settings are LOUPE_GATEWAY_* variables
@@ -62,6 +67,7 @@ def _serve() -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(settings.drain_seconds),
         )
     except SystemExit as stop:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from opentelemetry.trace import SpanKind
 
 from serving.gateway.admission import Admission
-from serving.gateway.api_types import PredictionAnswer
+from serving.gateway.api_types import ClassProbability, PredictionAnswer
 from serving.gateway.errors import DeadlineError, GatewayError, OverloadedError
 from serving.gateway.model.answers import ModelAnswer
 from serving.gateway.model.client import ModelClient
@@ -127,6 +127,7 @@ class Predictor:
             rules, rules_version = self._parts.rules.current, self._parts.rules.version
             answer, route = await self._ask(image, asked, rules)
         decision = _decide(rules, answer, route)
+        top_k = answer.most_probable(TOP_K)
         record = PredictionRecord(
             request_id=asked.request_id,
             created_at=datetime.datetime.now(datetime.UTC),
@@ -136,7 +137,7 @@ class Predictor:
             route=route,
             review_image=await self._make_review_image(image) if decision.reasons else None,
             latency_ms=1000 * (time.perf_counter() - asked.started_at),
-            **_describe_answer(answer, decision),
+            **_describe_answer(answer, decision, top_k),
             **_describe_image(image),
         )
         self._parts.recorder.record(record)
@@ -150,7 +151,7 @@ class Predictor:
             request_id=asked.request_id,
             label=decision.label,
             probability=answer.probability,
-            top_k=answer.most_probable(TOP_K),
+            top_k=top_k,
             model_version=answer.version,
             route=route,
             needs_review=record.needs_review,
@@ -282,14 +283,16 @@ def _decide(rules: BusinessRules, answer: ModelAnswer, route: Route) -> Decision
     return decision
 
 
-def _describe_answer(answer: ModelAnswer, decision: Decision) -> dict[str, Any]:
+def _describe_answer(
+    answer: ModelAnswer, decision: Decision, top_k: list[ClassProbability]
+) -> dict[str, Any]:
     return {
         "model_version": answer.version,
         "label": decision.label,
         "model_label": answer.label,
         "probability": answer.probability,
         "margin": answer.margin,
-        "top_k": [entry.model_dump() for entry in answer.most_probable(TOP_K)],
+        "top_k": [{"label": entry.label, "probability": entry.probability} for entry in top_k],
         "needs_review": bool(decision.reasons),
         "review_reasons": [reason.value for reason in decision.reasons],
         "model_ms": answer.model_ms,

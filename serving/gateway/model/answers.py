@@ -110,7 +110,7 @@ def make_answer(
         label=outputs[OUTPUT_LABEL][0].decode(),
         label_id=int(outputs[OUTPUT_LABEL_ID][0]),
         probability=_clip(outputs[OUTPUT_PROBABILITY][0]),
-        probabilities=tuple(_clip(value) for value in probabilities[0]),
+        probabilities=tuple(_clip(value) for value in probabilities[0].tolist()),
         classes=classes,
         needs_review=bool(outputs[OUTPUT_NEEDS_REVIEW][0]),
         version=version,

@@ -33,6 +33,11 @@ from serving.gateway.model.protos import (
 from serving.gateway.model.tensors import Arrays, add_image, read_outputs
 from serving.gateway.settings import ModelServerSettings
 
+_METHODS: Final = {
+    PREDICT_METHOD: (PredictRequest, PredictResponse),
+    STATUS_METHOD: (GetModelStatusRequest, GetModelStatusResponse),
+}
+
 Metadata = Sequence[tuple[str, str]]
 """gRPC metadata, such as the trace that a call belongs to."""
 
@@ -186,9 +191,7 @@ class ModelClient:
         """
         request = GetModelStatusRequest()
         request.model_spec.name = self._settings.name
-        response = await self._send(
-            STATUS_METHOD, request, GetModelStatusResponse, self._settings.timeout_seconds, ()
-        )
+        response = await self._send(STATUS_METHOD, request, self._settings.timeout_seconds, ())
         known = set(VersionState)
         entries = [
             VersionStatus(
@@ -229,24 +232,15 @@ class ModelClient:
         seconds = min(self._settings.timeout_seconds, call.ends_at - time.monotonic())
         if seconds <= 0:
             raise ModelTimeoutError(f"{self._where(PREDICT_METHOD)}: no time is left to ask")
-        response = await self._send(
-            PREDICT_METHOD, request, PredictResponse, seconds, call.metadata
-        )
+        response = await self._send(PREDICT_METHOD, request, seconds, call.metadata)
         try:
             return response.model_spec.version.value, read_outputs(response)
         except UpstreamError as error:
             raise ModelGoneError(str(error)) from error
 
-    async def _send(
-        self, method: str, request: Any, response_class: Any, seconds: float, metadata: Metadata
-    ) -> Any:
-        call = self._channel.unary_unary(
-            method,
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=response_class.FromString,
-        )
+    async def _send(self, method: str, request: Any, seconds: float, metadata: Metadata) -> Any:
         try:
-            return await call(request, timeout=seconds, metadata=tuple(metadata))
+            return await self._stubs[method](request, timeout=seconds, metadata=tuple(metadata))
         except grpc.RpcError as error:
             raise to_gateway_error(error, self._where(method), seconds) from error
 
@@ -259,7 +253,16 @@ class ModelClient:
         self._classes[version] = classes
 
     def _connect(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(self._settings.grpc_address, options=_CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(self._settings.grpc_address, options=_CHANNEL_OPTIONS)
+        self._stubs = {
+            method: channel.unary_unary(
+                method,
+                request_serializer=request_class.SerializeToString,
+                response_deserializer=response_class.FromString,
+            )
+            for method, (request_class, response_class) in _METHODS.items()
+        }
+        return channel
 
     def _connect_again(self) -> None:
         # A connection to a machine that vanished looks alive for a quarter of an hour. Its calls

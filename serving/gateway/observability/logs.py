@@ -1,6 +1,7 @@
 """Every line on standard output is one JSON object, whoever logs it."""
 
 import contextlib
+import functools
 import logging
 import sys
 from collections.abc import Generator, Mapping, MutableMapping
@@ -39,26 +40,24 @@ def configure_logs(stream: TextIO | None = None, *, level: int = logging.INFO) -
         _add_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
     ]
+    finish: list[structlog.typing.Processor] = [
+        structlog.processors.format_exc_info,
+        redact_event,
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+    output: TextIO = stream or sys.stdout
+    # Our own lines, one for each request, do not take the long way through the standard library.
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *finish],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=functools.partial(_LineLogger, output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                redact_event,
-                structlog.processors.JSONRenderer(serializer=_to_json),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
         )
     )
     root = logging.getLogger()
@@ -85,6 +84,20 @@ def log_fields(**fields: str) -> Generator[None]:
     """
     with structlog.contextvars.bound_contextvars(**fields):
         yield
+
+
+class _LineLogger:
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self.name = name  # where `add_logger_name` looks for it
+        self._stream = stream
+
+    def _write(self, line: str) -> None:
+        # Like the standard library's handlers: a log that cannot be written fails no request.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = _write
 
 
 def _add_trace(

@@ -7,11 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile as PillowFile
 
-from data.quality import QualityMeasures, measure_quality
+from data.quality import QualityMeasures, measure_picture
 from serving.gateway.errors import OverloadedError
 from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads.checks import (
@@ -102,7 +101,7 @@ def check_image(upload: Upload, limits: UploadSettings) -> CheckedImage:
                 pixels = decode_upright(
                     image, orientation=probe.orientation, min_side_pixels=MEASURED_SIDE_PIXELS
                 )
-                quality = measure_quality(np.asarray(pixels))
+                quality = measure_picture(pixels)
     except DAMAGES as error:
         refuse_damaged(subject, f"the {image_format} pixels are damaged: {error}", error)
     return CheckedImage(

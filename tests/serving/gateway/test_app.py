@@ -1,3 +1,4 @@
+import http.client
 import json
 import os
 import signal
@@ -106,6 +107,17 @@ def test_answers_carry_security_headers(gateway):
             assert "default-src 'none'" in headers["Content-Security-Policy"]
             assert "server" not in headers
             assert len(headers["X-Request-ID"]) == 32
+
+
+def test_a_connection_may_rest_between_requests(gateway):
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    for pause_seconds in (6, 0):  # uvicorn's own patience ends after 5
+        connection.request("GET", "/v1/health/live")
+        assert connection.getresponse().read()
+        local_address = connection.sock.getsockname()
+        time.sleep(pause_seconds)
+    assert connection.sock.getsockname() == local_address
+    connection.close()
 
 
 def test_sigterm_lets_requests_in_flight_finish(make_gateway, serving_server, photo):

@@ -83,3 +83,18 @@ log.info("names", values={1: {2}})
     assert lines[0]["text"] == "'\\ud800'"
     assert str(2**70) in lines[1]["count"]
     assert lines[2]["values"] == {"1": [2]}
+
+
+def test_a_log_that_cannot_be_written_fails_nobody():
+    lines = run("""
+import io, sys
+class Full(io.StringIO):
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+configure_logs(Full())
+structlog.stdlib.get_logger("ours").error("lost")
+configure_logs()
+structlog.stdlib.get_logger("ours").error("went on")
+structlog.stdlib.get_logger("ours").debug("not written")
+""")
+    assert [line["event"] for line in lines] == ["went on"]
