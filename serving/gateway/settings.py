@@ -213,6 +213,12 @@ class GatewaySettings(BaseSettings):
                 f"unsafe_no_auth is set and host is {self.host!r}, expected a loopback address "
                 "such as 127.0.0.1. Create keys with `loupe keys create`, or listen on loopback."
             )
+        if not self.secure_cookies and not is_loopback(self.host):
+            raise ValueError(
+                f"secure_cookies is off and host is {self.host!r}, expected a loopback address "
+                "such as 127.0.0.1: over plain HTTP anybody on the way reads the console's cookie. "
+                "Leave it on, and put TLS in front."
+            )
         if self.workers > 1 and self.throttle.store == "memory":
             raise ValueError(
                 f"workers is {self.workers} and throttle.store is 'memory', which is one bucket a "

@@ -130,7 +130,8 @@ def strip_metadata(image: CheckedImage, *, max_side_pixels: int = REVIEW_SIDE_PI
     # What Pillow would write along, such as a colour profile, sits in `info`.
     pixels.info.clear()
     file = io.BytesIO()
-    pixels.save(file, "PNG")
+    # Level 1: a third of the time of the usual 6, and a photo becomes 4 % larger.
+    pixels.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

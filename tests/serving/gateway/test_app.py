@@ -277,6 +277,7 @@ def test_several_workers_count_and_remember_together(make_gateway, model_server,
     ("settings", "words"),
     [
         ({"HOST": "0.0.0.0", "UNSAFE_NO_AUTH": "true"}, "expected a loopback address"),
+        ({"HOST": "0.0.0.0", "SECURE_COOKIES": "false"}, "Leave it on, and put TLS in front"),
         ({"PORT": "eighty"}, "LOUPE_GATEWAY_PORT"),
         ({"TRACE_ENDPOINT": "nowhere"}, "LOUPE_GATEWAY_TRACE_ENDPOINT"),
         ({"RULES_FILE": "/no/such/rules.yaml"}, "/no/such/rules.yaml"),
