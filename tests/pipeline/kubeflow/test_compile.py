@@ -257,7 +257,8 @@ def test_models_may_be_pushed_to_google_cloud_storage(compile_named):
             "below kubeflow.models.path .'/models'.*gone with the pod",
         ),
         ("infra.platform=docker", "infra.platform is 'docker', expected 'process' on Kubeflow"),
-        ("pipeline_name=My_Loupe", "pipeline_name.*lower case|pipeline name"),
+        ("pipeline_name=My_Loupe", "C5: pipeline_name: 'My_Loupe' is no name.*Use lower case"),
+        ("beam.runner=FlinkRunner", "M9: .*--runner=FlinkRunner, whose workers cannot see"),
     ],
 )
 def test_settings_that_cannot_work_on_kubeflow_are_refused(setting, message):
