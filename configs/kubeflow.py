@@ -138,8 +138,9 @@ class StageConfig:
         max_retries: how often a failed stage starts again; empty means twice.
         retry_wait_seconds: pause before the first retry; empty means 30.
         retry_wait_factor: growth of the pause from retry to retry; empty means 2.
-        retry_within_seconds: no retry begins later than this after the first start; empty means a
-            day. Argo counts from there, whatever Kubeflow's name for it says.
+        retry_within_seconds: no retry begins later than this after the first start, and some
+            versions of Argo also end those that still run; empty means a week. Kubeflow calls it
+            the longest pause, which it is not.
         timeout_seconds: longest time a pod may run; 0 means no limit.
         cache: `on` reuses earlier results, `off` never does, `auto` follows `enable_cache`.
     """
