@@ -1,0 +1,1 @@
+"""The pipeline on Kubeflow Pipelines: compiled, uploaded, started, scheduled and watched."""
