@@ -1,1 +1,1 @@
-"""The pipeline on Kubeflow Pipelines: compiled, uploaded, started, scheduled and watched."""
+"""The pipeline on Kubeflow Pipelines: compiled, checked, started and scheduled."""
