@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Value
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.dsl.components.base import base_beam_executor, base_executor
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
@@ -80,10 +81,7 @@ def run_task(arguments: TaskArguments, local_root: Path) -> None:
     outputs_utils.tag_output_artifacts_with_version(outputs)
     _name_models(outputs, names)
     unlink_outputs(executor_input)
-    output = pipeline_spec_pb2.ExecutorOutput()
-    answers = kubeflow_v2_entrypoint_utils.translate_executor_output(outputs, names)
-    for key, artifacts in answers.items():
-        output.artifacts[key].CopyFrom(artifacts)
+    output = _make_output(outputs, list(executor_input.outputs.parameters), names)
     delocalize(output, places)
     output_file.parent.mkdir(parents=True, exist_ok=True)
     output_file.write_text(json_format.MessageToJson(output), encoding="utf-8")
@@ -109,6 +107,19 @@ def _make_executor(arguments: TaskArguments, task_root: Path) -> base_executor.B
     context["beam_pipeline_args" if is_beam else "extra_flags"] = list(arguments.beam_args)
     base = base_beam_executor.BaseBeamExecutor if is_beam else base_executor.BaseExecutor
     return executor_class(base.Context(**context))
+
+
+def _make_output(
+    outputs: dict[str, list[Any]], parameters: Sequence[str], names: dict[int, str]
+) -> pipeline_spec_pb2.ExecutorOutput:
+    output = pipeline_spec_pb2.ExecutorOutput()
+    answers = kubeflow_v2_entrypoint_utils.translate_executor_output(outputs, names)
+    for key, artifacts in answers.items():
+        output.artifacts[key].CopyFrom(artifacts)
+    for key in parameters:  # TFX has a value artifact of the same name behind each
+        (artifact,) = outputs[key]
+        output.parameter_values[key].CopyFrom(json_format.ParseDict(artifact.read(), Value()))
+    return output
 
 
 def _name_models(outputs: dict[str, list[Any]], names: dict[int, str]) -> None:
