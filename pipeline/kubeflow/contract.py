@@ -26,6 +26,36 @@ blessing for one that nobody asked for."""
 _WRAPPERS = ({"struct"}, {"list"})
 
 
+def parse_messages(
+    executor_input: str, inputs_spec: str
+) -> tuple[pipeline_spec_pb2.ExecutorInput, pipeline_spec_pb2.ComponentInputsSpec]:
+    """Read what the launcher and the compiled file say of a task.
+
+    Args:
+        executor_input: the launcher's message, JSON.
+        inputs_spec: the component's inputs as compiled, JSON.
+
+    Returns:
+        Both as messages.
+
+    Raises:
+        StageError: one of them is not what it should be.
+    """
+    messages = (pipeline_spec_pb2.ExecutorInput(), pipeline_spec_pb2.ComponentInputsSpec())
+    for text, message in zip((executor_input, inputs_spec), messages, strict=True):
+        try:
+            # A later Kubeflow may send fields that this one does not know.
+            json_format.Parse(text, message, ignore_unknown_fields=True)
+        except json_format.ParseError as error:
+            kind = type(message).__name__
+            raise StageError(
+                f"the {kind} of this task cannot be read: {error}. Expected what Kubeflow "
+                "Pipelines 2.5 to 2.17 sends; compile the pipeline again, or look at the version "
+                "of the cluster."
+            ) from error
+    return messages
+
+
 def local_path(uri: str, local_root: Path) -> str:
     """Say where the launcher keeps its copy of an artifact.
 

@@ -58,16 +58,16 @@ def run(argv: Sequence[str] | None = None) -> None:
     arguments, beam_args = _make_parser().parse_known_args(argv)
     gc.disable()  # imports make a million objects that stay
     os.environ["_KFP_RUNTIME"] = "true"  # tells kfp not to import its compiler and client
+    from pipeline.kubeflow.contract import parse_messages
+
+    executor_input, inputs_spec = parse_messages(
+        arguments.json_serialized_invocation_args, arguments.json_serialized_inputs_spec_args
+    )
     postpone_packages()
     from pipeline.kubeflow.task import TaskArguments, run_task
 
     run_task(
-        TaskArguments(
-            executor_class_path=arguments.executor_class_path,
-            executor_input=arguments.json_serialized_invocation_args,
-            inputs_spec=arguments.json_serialized_inputs_spec_args,
-            beam_args=beam_args,
-        ),
+        TaskArguments(arguments.executor_class_path, executor_input, inputs_spec, beam_args),
         kubeflow_local_root_from_environment(),
     )
 

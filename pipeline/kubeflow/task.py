@@ -5,6 +5,7 @@ imports the Evaluator for every stage, and it makes no output folders. What tran
 """
 
 import gc
+import inspect
 import logging
 import time
 from collections.abc import Sequence
@@ -16,13 +17,12 @@ import psutil
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Value
 from kfp.pipeline_spec import pipeline_spec_pb2
-from tfx.dsl.components.base import base_beam_executor, base_executor
+from tfx.dsl.components.base import base_executor
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 from tfx.orchestration.portable import outputs_utils
 from tfx.types import standard_artifacts
 from tfx.utils import import_utils
 
-from configs.errors import StageError
 from pipeline.kubeflow.contract import delocalize, localize, unlink_outputs
 
 logger = logging.getLogger("loupe.kubeflow")
@@ -36,14 +36,14 @@ class TaskArguments:
 
     Attributes:
         executor_class_path: dotted name of the executor.
-        executor_input: the launcher's message, JSON.
-        inputs_spec: the component's inputs as compiled, JSON.
+        executor_input: the launcher's message.
+        inputs_spec: the component's inputs as compiled.
         beam_args: flags of Beam.
     """
 
     executor_class_path: str
-    executor_input: str
-    inputs_spec: str
+    executor_input: pipeline_spec_pb2.ExecutorInput
+    inputs_spec: pipeline_spec_pb2.ComponentInputsSpec
     beam_args: Sequence[str] = ()
 
 
@@ -53,12 +53,8 @@ def run_task(arguments: TaskArguments, local_root: Path) -> None:
     Args:
         arguments: what to run, and on what.
         local_root: folder that stands for the root folder; not `/` in tests only.
-
-    Raises:
-        StageError: a message of the launcher that cannot be read.
     """
-    executor_input = _parse(arguments.executor_input, pipeline_spec_pb2.ExecutorInput())
-    inputs_spec = _parse(arguments.inputs_spec, pipeline_spec_pb2.ComponentInputsSpec())
+    executor_input, inputs_spec = arguments.executor_input, arguments.inputs_spec
     places = localize(executor_input, inputs_spec, local_root)
     names: dict[int, str] = {}
     inputs = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(
@@ -87,26 +83,15 @@ def run_task(arguments: TaskArguments, local_root: Path) -> None:
     output_file.write_text(json_format.MessageToJson(output), encoding="utf-8")
 
 
-def _parse(text: str, message: Any) -> Any:
-    try:
-        # A later Kubeflow may send fields that this one does not know.
-        return json_format.Parse(text, message, ignore_unknown_fields=True)
-    except json_format.ParseError as error:
-        kind = type(message).__name__
-        raise StageError(
-            f"the launcher's {kind} cannot be read: {error}. Expected JSON of Kubeflow Pipelines "
-            "2.5 to 2.17; compile the pipeline again, or see which version the cluster has."
-        ) from error
-
-
 def _make_executor(arguments: TaskArguments, task_root: Path) -> base_executor.BaseExecutor:
     executor_class = import_utils.import_class_by_path(arguments.executor_class_path)
-    # As TFX's own entry point chooses them; the launcher uploads nothing from this folder.
-    context: dict[str, Any] = {"unique_id": task_root.name, "tmp_dir": str(task_root / ".temp")}
-    is_beam = issubclass(executor_class, base_beam_executor.BaseBeamExecutor)
-    context["beam_pipeline_args" if is_beam else "extra_flags"] = list(arguments.beam_args)
-    base = base_beam_executor.BaseBeamExecutor if is_beam else base_executor.BaseExecutor
-    return executor_class(base.Context(**context))
+    # As TFX's own entry point chooses them; the launcher uploads nothing from this folder. Asked by
+    # its context, since most executors do not need Beam, and its base class would import it.
+    context_class: Any = executor_class.Context
+    is_beam = "beam_pipeline_args" in inspect.signature(context_class).parameters
+    flags = {"beam_pipeline_args" if is_beam else "extra_flags": list(arguments.beam_args)}
+    tmp_dir = str(task_root / ".temp")
+    return executor_class(context_class(**flags, unique_id=task_root.name, tmp_dir=tmp_dir))
 
 
 def _make_output(
