@@ -49,7 +49,7 @@ class UploadedPipeline:
         return self.deployment.executors[label].container
 
     def kubernetes(self, task: str) -> dict[str, Any]:
-        executors = self.platform["deploymentSpec"]["executors"] if self.platform else {}
+        executors = self.platform.get("deploymentSpec", {}).get("executors", {})
         return executors.get(self.component(task).executor_label, {})
 
     @property
