@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         exit_code = 0
     except SystemExit as exit_:
         exit_code = exit_.code if isinstance(exit_.code, int) else 1
+        if isinstance(exit_.code, str):
+            _say(exit_.code)
         if exit_code == EXIT_STOPPED:
             _say("the task was stopped (SIGTERM): the run was ended, or its node is going away.")
     except BaseException as error:  # noqa: BLE001 (whatever happened becomes the last line)

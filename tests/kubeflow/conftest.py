@@ -1,5 +1,6 @@
 """One replayed cluster for all tests, with the runs that the slow tests look at."""
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,23 @@ class Cluster:
     """A replayed cluster, the settings that fit it, and its volumes."""
 
     replay: Replay
-    config: object
-    compiled: Path
+    settings: list
+    folder: Path
     volumes: dict
+
+    @functools.cached_property
+    def compiled(self):
+        """The small pipeline, compiled."""
+        return self.compile("loupe")
+
+    def compile(self, name, *settings):
+        """Compile the small pipeline with further settings."""
+        from pipeline.kubeflow.compile import compile_pipeline, write_compiled
+
+        path = self.folder / f"{name}.yaml"
+        config = load_config("kubeflow-smoke", [*self.settings, *settings])
+        write_compiled(compile_pipeline(config), path)
+        return path
 
     @property
     def push_folder(self):
@@ -38,26 +53,20 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """A cluster with images on a claim, an empty claim for models, and a compiled pipeline."""
-    from pipeline.kubeflow.compile import compile_pipeline, write_compiled
-
+    """A cluster with an empty claim for images, another for models, and a compiled pipeline."""
     folder = tmp_path_factory.mktemp("kubeflow")
     volumes = {claim: folder / "volumes" / claim for claim in (DATA_CLAIM, MODELS_CLAIM)}
-    volumes[MODELS_CLAIM].mkdir(parents=True)
+    for volume in volumes.values():
+        volume.mkdir(parents=True)
     data, models = folder / "mnt" / "data", folder / "mnt" / "models"
-    config = load_config(
-        "kubeflow-smoke",
-        [
-            f"kubeflow.data={{claim: {DATA_CLAIM}, path: {data}}}",
-            f"kubeflow.data_root={data}",
-            f"kubeflow.models={{claim: {MODELS_CLAIM}, path: {models}}}",
-            f"push.folder={models}/loupe",
-            "train.batch_size=16",
-        ],
-    )
-    compiled = folder / "loupe.yaml"
-    write_compiled(compile_pipeline(config), compiled)
-    return Cluster(Replay(folder / "cluster", volumes=volumes), config, compiled, volumes)
+    settings = [
+        f"kubeflow.data={{claim: {DATA_CLAIM}, path: {data}}}",
+        f"kubeflow.data_root={data}",
+        f"kubeflow.models={{claim: {MODELS_CLAIM}, path: {models}}}",
+        f"push.folder={models}/loupe",
+        "train.batch_size=16",
+    ]
+    return Cluster(Replay(folder / "cluster", volumes=volumes), settings, folder, volumes)
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +100,18 @@ def third_run(cluster, second_run):
     assert second_run.state == "SUCCEEDED"
     return cluster.replay.run(
         cluster.compiled,
+        {"data_version": "second"},
+        pipeline_root=PIPELINE_ROOTS["second"],
+        version=KUBEFLOW_2_17,
+    )
+
+
+@pytest.fixture(scope="session")
+def refused_run(cluster, third_run):
+    """The same run with a model server that does not start."""
+    assert third_run.state == "SUCCEEDED"
+    return cluster.replay.run(
+        cluster.compile("refused", "infra.server_command=false"),
         {"data_version": "second"},
         pipeline_root=PIPELINE_ROOTS["second"],
         version=KUBEFLOW_2_17,

@@ -80,7 +80,18 @@ def test_the_same_run_again_is_answered_from_the_cache(cluster, second_run, thir
     assert len(versions(cluster)) == 2
 
 
-def test_nothing_in_the_metadata_names_a_place_inside_a_pod(cluster, third_run):
+def test_a_model_that_could_not_be_served_is_not_pushed(cluster, third_run, refused_run):
+    """Its blessing has no files, so that the launcher copies nothing for the Pusher."""
+    assert refused_run.state == "SUCCEEDED", last_words(refused_run)
+    assert artifact(refused_run, "InfraValidator", "blessing").properties["blessed"] == 0.0
+    assert "not pushed" in refused_run.tasks["Pusher"].log
+    assert artifact(refused_run, "Pusher", "pushed_model").properties["pushed"] == 0.0
+    assert len(versions(cluster)) == 2
+    pointer = json.loads((cluster.push_folder / ".blessed.json").read_text())
+    assert len(pointer["blessed"]) == 2
+
+
+def test_nothing_in_the_metadata_names_a_place_inside_a_pod(cluster, refused_run):
     for recorded in cluster.replay.metadata.artifacts:
         assert recorded.uri.startswith(("s3://loupe/", "minio://mlpipeline/"))
         assert "-pod" not in json.dumps(recorded.properties)
