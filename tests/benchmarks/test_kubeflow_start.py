@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from benchmarks.kubeflow_overhead import overhead_by_stage
-from benchmarks.kubeflow_start import _arguments_by_stage, seconds_until
+from benchmarks.kubeflow_start import _arguments_by_stage, start_until
 from configs.errors import StageError
 from pipeline.summary import StageSummary
 
@@ -15,12 +15,14 @@ def program(text):
 
 def test_the_clock_stops_at_the_line_and_the_command_is_ended():
     words = "import time; time.sleep(0.3); print('it starts, now'); time.sleep(600)"
-    assert 0.3 <= seconds_until(program(words), " starts, ") < 30
+    start = start_until(program(words), " starts, ")
+    assert 0.3 <= start.seconds < 30
+    assert start.cpu_seconds < 10
 
 
 def test_a_command_that_never_says_so_is_told_with_its_last_words():
     with pytest.raises(StageError, match="without 'starts,': no such executor"):
-        seconds_until(program("import sys; sys.exit('no such executor')"), " starts, ")
+        start_until(program("import sys; sys.exit('no such executor')"), " starts, ")
 
 
 def test_every_executor_gets_a_message_in_place_of_the_placeholder(tmp_path):
