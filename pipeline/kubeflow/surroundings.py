@@ -48,6 +48,7 @@ def kubeflow_surroundings(config: PipelineConfig) -> Surroundings:
         curated_schema=curated_schema(config, _dataset_name(config)),
         epochs=_parameter(config, TRAIN_EPOCHS),
         max_steps=_parameter(config, TRAIN_MAX_STEPS),
+        stop_when_refused=True,
         push_folder=folder,
         find_baseline=lambda model: build_blessed_baseline(folder, candidate=model),
         build_promotion=lambda model, pushed: build_promotion(

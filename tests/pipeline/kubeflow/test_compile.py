@@ -152,6 +152,10 @@ def test_data_is_described_by_parameters_and_looked_at_by_no_one(compiled):
     assert "spans" not in tasks(compiled)["ExampleValidator"]["inputs"]["parameters"]
 
 
+def test_a_refusal_ends_the_run_because_the_cache_would_repeat_it(compiled):
+    assert constants(compiled, "InfraValidator")["stop_when_refused"] == 1
+
+
 def test_settings_of_every_stage_reach_every_stage_and_those_of_one_win(compile_named):
     compiled = compile_named(
         "kubeflow",
