@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from configs.cluster import Cluster, parse_cluster
 from configs.errors import ConfigError
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
@@ -94,6 +95,27 @@ def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Pat
     """
     folder = (os.environ if environ is None else environ).get("LOUPE_RUN_FOLDER")
     return Path(folder) if folder else None
+
+
+def cluster_from_environment(environ: Mapping[str, str] | None = None) -> Cluster:
+    """Find the workers that train together.
+
+    Args:
+        environ: variables; None means the process environment.
+
+    Returns:
+        What TF_CONFIG says.
+
+    Raises:
+        ConfigError: it is not set, or `parse_cluster` refuses it.
+    """
+    text = (os.environ if environ is None else environ).get("TF_CONFIG")
+    if not text:
+        raise ConfigError(
+            "TF_CONFIG is not set, expected the list of workers. deploy/kubernetes/training shows "
+            "how a Job sets it."
+        )
+    return parse_cluster(text)
 
 
 def to_environment(

@@ -22,7 +22,9 @@ COPY serving/gateway /app/serving/gateway
 RUN python -m compileall -q /app
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --system --no-create-home --uid 10001 loupe && install --directory --owner loupe /state
+RUN groupadd --gid 10001 loupe \
+    && useradd --no-create-home --uid 10001 --gid 10001 loupe \
+    && install --directory --owner loupe /state
 COPY --from=environment /environment /environment
 COPY --from=code /app /app
 WORKDIR /app

@@ -21,7 +21,8 @@ COPY serving/model_server /app/serving/model_server
 RUN python -m compileall -q /app
 
 FROM ${PYTHON_IMAGE}
-RUN useradd --system --no-create-home --uid 10001 loupe
+RUN groupadd --gid 10001 loupe \
+    && useradd --no-create-home --uid 10001 --gid 10001 loupe
 COPY --from=environment /environment /environment
 COPY --from=code /app /app
 WORKDIR /app

@@ -35,7 +35,8 @@ RUN printf '%s' "${GIT_COMMIT}" > /app/git-commit.txt
 
 FROM ${PYTHON_IMAGE}
 # The launcher of Kubeflow Pipelines keeps a task's files in these folders.
-RUN useradd --system --no-create-home --uid 10001 loupe \
+RUN groupadd --gid 10001 loupe \
+    && useradd --no-create-home --uid 10001 --gid 10001 loupe \
     && install --directory --owner loupe /gcs /s3 /minio /workspace
 COPY --from=environment /environment /environment
 COPY --from=code /app /app
