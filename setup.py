@@ -71,6 +71,7 @@ DEVELOPMENT = [
     "litserve",  # the other model server that the benchmarks compare with
     "playwright",  # drives the system's Chromium; downloads no browser of its own
     "schemathesis",
+    "kubernetes-validate",  # the schemas of Kubernetes, for tests of the manifests
     "ruff",
     "pyright[nodejs]",
 ]
