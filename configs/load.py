@@ -15,6 +15,14 @@ from typing import Any
 import yaml
 
 from configs.errors import ConfigError
+from configs.kubeflow_access import (
+    CA_FILE_VARIABLE,
+    ENDPOINT_VARIABLE,
+    NAMESPACE_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    KubeflowAccess,
+)
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
 
@@ -94,6 +102,40 @@ def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Pat
     """
     folder = (os.environ if environ is None else environ).get("LOUPE_RUN_FOLDER")
     return Path(folder) if folder else None
+
+
+def kubeflow_access_from_environment(
+    endpoint: str = "", namespace: str = "", environ: Mapping[str, str] | None = None
+) -> KubeflowAccess:
+    """Find out where Kubeflow Pipelines answers and who asks.
+
+    Args:
+        endpoint: URL from the config, used where the environment names none.
+        namespace: namespace from the config, likewise.
+        environ: variables; None means the process environment.
+
+    Returns:
+        LOUPE_KUBEFLOW_ENDPOINT and LOUPE_KUBEFLOW_NAMESPACE over the config's; the token from
+        LOUPE_KUBEFLOW_TOKEN or the file in LOUPE_KUBEFLOW_TOKEN_FILE; the authority's file from
+        LOUPE_KUBEFLOW_CA_FILE.
+
+    Raises:
+        ConfigError: no endpoint, one that is no URL, both a token and a file, or a missing file.
+    """
+    environ = os.environ if environ is None else environ
+    token = environ.get(TOKEN_VARIABLE, "").strip()
+    token_file = environ.get(TOKEN_FILE_VARIABLE, "")
+    if token and token_file:
+        raise ConfigError(
+            f"both {TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE} are set, expected one. Unset one."
+        )
+    return KubeflowAccess(
+        endpoint=environ.get(ENDPOINT_VARIABLE) or endpoint,
+        namespace=environ.get(NAMESPACE_VARIABLE) or namespace,
+        token=token,
+        token_file=token_file,
+        ca_file=environ.get(CA_FILE_VARIABLE, ""),
+    )
 
 
 def to_environment(
