@@ -57,12 +57,15 @@ def load_config(name: str = DEFAULT_CONFIG, overrides: Iterable[str] = ()) -> Pi
     return _build(PipelineConfig, values, prefix="")
 
 
-def load_config_from_environment(environ: Mapping[str, str] | None = None) -> PipelineConfig:
+def load_config_from_environment(
+    environ: Mapping[str, str] | None = None, *, default: str = DEFAULT_CONFIG
+) -> PipelineConfig:
     """Read the config that LOUPE_CONFIG, LOUPE_DATA and LOUPE_SET describe.
 
     Args:
         environ: variables; None means the process environment. The `tfx` CLI starts runners
             without flags, so this is how they are told.
+        default: the named run where LOUPE_CONFIG is not set.
 
     Returns:
         The validated config.
@@ -74,7 +77,7 @@ def load_config_from_environment(environ: Mapping[str, str] | None = None) -> Pi
     overrides = shlex.split(environ.get("LOUPE_SET", ""))
     if environ.get("LOUPE_DATA"):
         overrides.insert(0, f"data.path={json.dumps(environ['LOUPE_DATA'])}")
-    return load_config(environ.get("LOUPE_CONFIG") or DEFAULT_CONFIG, overrides)
+    return load_config(environ.get("LOUPE_CONFIG") or default, overrides)
 
 
 def workspace_from_environment(environ: Mapping[str, str] | None = None) -> Workspace:
@@ -254,15 +257,26 @@ def all_setting_names(config_class: type[Any], prefix: str = "") -> Iterable[str
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
+    if isinstance(hint, types.UnionType):  # of one type and None, which an empty value means
+        return None if value is None else _convert(typing.get_args(hint)[0], value, name)
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{name} is {value!r}, expected settings below it such as {name}.x.")
         part = typing.cast(type[Any], hint)
-        return _build(part, typing.cast(dict[str, Any], value), prefix=f"{name}.")
-    if isinstance(hint, types.GenericAlias):
+        return _build(part, _require_mapping(value, name), prefix=f"{name}.")
+    if typing.get_origin(hint) is dict:
+        item = typing.get_args(hint)[1]
+        values = _require_mapping({} if value is None else value, name)
+        return {str(key): _convert(item, each, f"{name}.{key}") for key, each in values.items()}
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
         items: Any = value if isinstance(value, list | tuple) else [value]
-        return tuple(str(item) for item in items)
+        return tuple(_convert(item, each, name) for each in items)
     return _convert_scalar(hint, value, name)
+
+
+def _require_mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} is {value!r}, expected settings below it such as {name}.x.")
+    return typing.cast(dict[str, Any], value)
 
 
 def _convert_scalar(hint: Any, value: Any, name: str) -> Any:

@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "run.lock"
 
     @property
+    def kubeflow(self) -> Path:
+        """Folder of compiled pipelines."""
+        return self.root / "kubeflow"
+
+    @property
     def gateway_state(self) -> Path:
         """Folder of the prediction API: its SQLite file, spool and secret."""
         return self.root / "gateway"
