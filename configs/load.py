@@ -108,13 +108,20 @@ def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Pat
 
 
 def kubeflow_access_from_environment(
-    endpoint: str = "", namespace: str = "", environ: Mapping[str, str] | None = None
+    endpoint: str = "",
+    namespace: str = "",
+    *,
+    given_endpoint: str = "",
+    given_namespace: str = "",
+    environ: Mapping[str, str] | None = None,
 ) -> KubeflowAccess:
     """Find out where Kubeflow Pipelines answers and who asks.
 
     Args:
         endpoint: URL from the config, used where the environment names none.
         namespace: namespace from the config, likewise.
+        given_endpoint: URL from the command line, which wins.
+        given_namespace: namespace from the command line, likewise.
         environ: variables; None means the process environment.
 
     Returns:
@@ -133,8 +140,8 @@ def kubeflow_access_from_environment(
             f"both {TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE} are set, expected one. Unset one."
         )
     return KubeflowAccess(
-        endpoint=environ.get(ENDPOINT_VARIABLE) or endpoint,
-        namespace=environ.get(NAMESPACE_VARIABLE) or namespace,
+        endpoint=given_endpoint or environ.get(ENDPOINT_VARIABLE) or endpoint,
+        namespace=given_namespace or environ.get(NAMESPACE_VARIABLE) or namespace,
         token=token,
         token_file=token_file,
         ca_file=environ.get(CA_FILE_VARIABLE, ""),

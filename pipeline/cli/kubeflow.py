@@ -7,8 +7,10 @@ import typer
 from rich.console import Console
 
 from configs.load import load_config
+from pipeline.cli.kubeflow_runs import add_commands
 
 kubeflow_app = typer.Typer(help="The pipeline on Kubeflow Pipelines.", no_args_is_help=True)
+add_commands(kubeflow_app)
 
 KUBEFLOW_CONFIG = "kubeflow"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kfp_server_api import V2beta1PipelineVersion
+from kfp_server_api import V2beta1PipelineVersion, V2beta1Run
 
 from configs.errors import ConfigError, PipelineError
 from pipeline.kubeflow.client import (
@@ -16,7 +16,7 @@ from pipeline.kubeflow.client import (
     equals,
     without_prints,
 )
-from pipeline.kubeflow.rest import CONFLICT, RefusedError
+from pipeline.kubeflow.rest import CONFLICT, NOT_FOUND, RefusedError
 from pipeline.kubeflow.revision import digest_of
 
 DESCRIPTION = "Trains an image classifier. Uploaded by loupe."
@@ -130,6 +130,33 @@ def list_versions(client: KubeflowClient, pipeline_id: str) -> list[V2beta1Pipel
             "pipeline_versions",
         )
     )
+
+
+def read_spec(client: KubeflowClient, run: V2beta1Run) -> Mapping[str, Any]:
+    """Read what a run was compiled from.
+
+    Args:
+        client: the client.
+        run: the run.
+
+    Returns:
+        The compiled pipeline; empty when the server has it no more.
+
+    Raises:
+        RefusedError: the server does not give it out.
+    """
+    reference = run.pipeline_version_reference
+    if reference is None or not reference.pipeline_version_id:
+        return run.pipeline_spec or {}
+    try:
+        version = client.get_pipeline_version(
+            str(reference.pipeline_id), reference.pipeline_version_id
+        )
+    except RefusedError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return {}
+    return version.pipeline_spec or {}
 
 
 def all_pages(fetch: Callable[[str], Any], name: str) -> Iterator[Any]:
