@@ -10,7 +10,6 @@ from configs.load import load_config
 from pipeline.cli.kubeflow_runs import add_commands
 
 kubeflow_app = typer.Typer(help="The pipeline on Kubeflow Pipelines.", no_args_is_help=True)
-add_commands(kubeflow_app)
 
 KUBEFLOW_CONFIG = "kubeflow"
 
@@ -39,3 +38,6 @@ def compile_command(
     write_compiled(compiled, path)
     tasks = compiled.spec["root"]["dag"]["tasks"]
     Console().print(f"[bold]{path}[/] holds {len(tasks)} stages. Next: loupe kubeflow upload")
+
+
+add_commands(kubeflow_app)

@@ -5,7 +5,7 @@ import tempfile
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -30,7 +30,10 @@ from pipeline.cli.kubeflow_client import (
 from pipeline.cli.kubeflow_progress import duration_text, render_runs, say, show_run
 from pipeline.cli.kubeflow_schedule import schedule
 
-TABLE_COLUMNS = 200
+if TYPE_CHECKING:
+    from kfp_server_api import V2beta1Run
+
+TABLE_COLUMNS = 240
 """Width of the table of runs where nobody sees it: a log or a pipe must not fold links."""
 
 
@@ -124,7 +127,7 @@ def run(
     say(console, f"run {started.display_name} of version {found.name} with {told}")
     say(console, session.client.access.run_link(str(started.run_id)))
     if wait:
-        _watch(console, session, str(started.run_id), stage_names(found.spec), timeout)
+        _watch(console, session, started, stage_names(found.spec), timeout)
 
 
 def runs(
@@ -143,8 +146,9 @@ def runs(
     if not rows:
         say(console, "There are no runs yet. Start one: loupe kubeflow run")
         return
-    width = None if console.is_terminal else max(TABLE_COLUMNS, console.width)
-    console.print(render_runs(rows), width=width)
+    if not console.is_terminal:
+        console = Console(width=TABLE_COLUMNS)
+    console.print(render_runs(rows))
 
 
 def wait(
@@ -168,7 +172,7 @@ def wait(
     stages = stage_names(read_spec(session.client, found))
     say(console, f"run {found.display_name}")
     say(console, session.client.access.run_link(str(found.run_id)))
-    _watch(console, session, str(found.run_id), stages, timeout)
+    _watch(console, session, found, stages, timeout)
 
 
 def delete(
@@ -187,22 +191,17 @@ def delete(
 
     deletion = find_deletion(session.client, kind, name, session.config.pipeline_name)
     if not yes:
-        if not sys.stdin.isatty():
-            raise ConfigError(
-                f"{deletion.text} Nobody can be asked here. Give --yes if you mean it."
-            )
-        typer.confirm(f"{deletion.text} Go on?", abort=True)
+        _ask(deletion.text)
     deletion.delete()
     say(console, f"{kind} {name}: deleted")
 
 
 def _watch(
-    console: Console, session: Session, run_id: str, stages: list[str], timeout: int
+    console: Console, session: Session, found: "V2beta1Run", stages: list[str], timeout: int
 ) -> None:
     from pipeline.kubeflow.runs import duration_of
     from pipeline.kubeflow.watch import watch_run
 
-    found = session.client.get_run(run_id)
     with show_run(console, session.client.access.namespace) as report:
         ended = watch_run(session.client, found, stages, report, timeout_seconds=timeout)
     took = duration_text(duration_of(ended, datetime.now(UTC)))
