@@ -171,7 +171,7 @@ class FakeApi:
         require(self.pipelines, pipeline, "Pipeline")
         if any(each["pipeline_id"] == pipeline for each in self.versions.values()):
             raise RefusalError(
-                400, "Failed to delete pipeline as it has existing pipeline versions"
+                400, "Failed to delete pipeline as it has existing versions"
             )
         del self.pipelines[pipeline]
         return {}
@@ -313,7 +313,7 @@ class FakeApi:
             if name not in given:
                 if "defaultValue" not in definition and not definition.get("isOptional"):
                     raise RefusalError(
-                        400, f"parameter {name} is not optional, yet has neither default"
+                        400, f"parameter {name} is not optional"
                     )
                 continue
             wanted = JSON_TYPES[definition["parameterType"]]
@@ -381,7 +381,7 @@ def page(request, name, items):
             raise RefusalError(400, f"unsupported predicate {predicate}")
         if predicate["key"] not in FILTER_KEYS:
             raise RefusalError(
-                400, f"no support for filtering on unrecognized field {predicate['key']}"
+                400, f"unrecognized field {predicate['key']}"
             )
         items = [each for each in items if each.get(predicate["key"]) == predicate["stringValue"]]
     key, _, direction = query.get("sort_by", "").partition(" ")
