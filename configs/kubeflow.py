@@ -36,6 +36,8 @@ OBJECT_STORES = ("gs://", "s3://", "minio://")
 
 _QUANTITY = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_VOLUME_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""Kubeflow names the volume after its claim, and volumes take no dots."""
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IMAGE_NAME = re.compile(r"[a-z0-9][\w.:/-]*?(?P<version>:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})")
 
@@ -104,7 +106,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         if self.claim or self.path:
-            _require_match("volumes: claim", self.claim, _OBJECT_NAME, "the name of a claim")
+            _require_match("volumes: claim", self.claim, _VOLUME_NAME, "the name of a claim")
             if not self.path.startswith("/") or self.path == "/":
                 raise ConfigError(
                     f"volumes: path of '{self.claim}' is '{self.path}', expected an absolute path "
@@ -136,7 +138,8 @@ class StageConfig:
         max_retries: how often a failed stage starts again; empty means twice.
         retry_wait_seconds: pause before the first retry; empty means 30.
         retry_wait_factor: growth of the pause from retry to retry; empty means 2.
-        retry_max_wait_seconds: longest pause; empty means 600.
+        retry_within_seconds: no retry begins later than this after the first start; empty means a
+            day. Argo counts from there, whatever Kubeflow's name for it says.
         timeout_seconds: longest time a pod may run; 0 means no limit.
         cache: `on` reuses earlier results, `off` never does, `auto` follows `enable_cache`.
     """
@@ -159,8 +162,8 @@ class StageConfig:
     image_pull_secrets: tuple[str, ...] = ()
     max_retries: int | None = None
     retry_wait_seconds: int | None = None
-    retry_wait_factor: float | None = None
-    retry_max_wait_seconds: int | None = None
+    retry_wait_factor: int | None = None
+    retry_within_seconds: int | None = None
     timeout_seconds: int = 0
     cache: str = "auto"
 
@@ -175,8 +178,8 @@ class StageConfig:
         require_between("timeout_seconds", self.timeout_seconds, 0, 30 * 86_400)
         require_between("max_retries", self.max_retries or 0, 0, 100)
         require_between("retry_wait_seconds", self.retry_wait_seconds or 0, 0, 86_400)
-        require_between("retry_wait_factor", self.retry_wait_factor or 1.0, 1.0, 100.0)
-        require_between("retry_max_wait_seconds", self.retry_max_wait_seconds or 0, 0, 86_400)
+        require_between("retry_wait_factor", self.retry_wait_factor or 1, 1, 100)
+        require_between("retry_within_seconds", self.retry_within_seconds or 0, 0, 30 * 86_400)
         for name, value in self.environment.items():
             require_no_secret(name, value)
 

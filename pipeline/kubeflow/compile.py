@@ -7,13 +7,18 @@ from typing import Any
 
 import yaml
 
+from configs.errors import ConfigError
 from configs.types import PipelineConfig
+from pipeline.kubeflow.lint import check_findings, find_problems
+from pipeline.kubeflow.lint_tasks import stage_names
 from pipeline.kubeflow.parameters import run_parameters
 from pipeline.kubeflow.platform import platform_document
-from pipeline.kubeflow.spec import EXECUTOR_SUFFIX, complete_spec
+from pipeline.kubeflow.spec import complete_spec
 
 ENTRY_POINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
 """What every container runs; Kubeflow never uses an image's own entry point."""
+
+YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -51,15 +56,33 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     Raises:
         ConfigError: a setting that Kubeflow would reject or ignore.
     """
+    from pipeline.kubeflow.surroundings import kubeflow_surroundings
+    from pipeline.pipeline import create_pipeline
+
+    return compile_dag(create_pipeline(config, kubeflow_surroundings(config)), config)
+
+
+def compile_dag(pipeline: Any, config: PipelineConfig) -> CompiledPipeline:
+    """Compile any TFX pipeline for Kubeflow, and check the result.
+
+    Args:
+        pipeline: a TFX Pipeline; its runtime parameters are those of `run_parameters`.
+        config: all settings.
+
+    Returns:
+        The compiled pipeline, checked.
+
+    Raises:
+        ConfigError: something that Kubeflow would reject or ignore; the message says what to do.
+    """
     from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
         KubeflowV2DagRunner,
         KubeflowV2DagRunnerConfig,
     )
 
-    from pipeline.kubeflow.surroundings import kubeflow_surroundings
-    from pipeline.pipeline import create_pipeline
+    from pipeline.kubeflow.lint_nodes import find_in_nodes
 
-    pipeline = create_pipeline(config, kubeflow_surroundings(config))
+    check_findings(find_in_nodes(pipeline.components))
     runner = KubeflowV2DagRunner(
         KubeflowV2DagRunnerConfig(
             default_image=config.kubeflow.image,
@@ -67,9 +90,18 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
             use_pipeline_spec_2_1=True,
         )
     )
-    spec: dict[str, Any] = runner.run(pipeline, write_out=False)["pipelineSpec"]
-    complete_spec(spec, config.kubeflow, run_parameters(config))
-    platform = platform_document(config.kubeflow, _container_stages(spec))
+    try:
+        spec: dict[str, Any] = runner.run(pipeline, write_out=False)["pipelineSpec"]
+    except (TypeError, ValueError, KeyError, NotImplementedError) as error:
+        raise ConfigError(
+            f"TFX cannot compile the pipeline for Kubeflow: {type(error).__name__}: {error}. "
+            "Change the node that it names."
+        ) from error
+    parameters = run_parameters(config)
+    complete_spec(spec, config.kubeflow, parameters)
+    platform = platform_document(config.kubeflow, sorted(stage_names(spec)))
+    required = [name for name, parameter in parameters.items() if parameter.default is None]
+    check_findings(find_problems(spec, platform, required=required))
     return CompiledPipeline(spec, platform)
 
 
@@ -79,16 +111,16 @@ def write_compiled(compiled: CompiledPipeline, path: Path) -> None:
     Args:
         compiled: the pipeline.
         path: the YAML file; its folder is made.
+
+    Raises:
+        ConfigError: the file's name has another ending than the server and its client take.
     """
+    if path.suffix not in YAML_SUFFIXES:
+        raise ConfigError(
+            f"C2: the compiled pipeline is to be '{path}', expected a name that ends in "
+            f"{' or '.join(YAML_SUFFIXES)}: the client takes no other. Rename it."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(compiled.to_yaml(), encoding="utf-8")
     temporary.rename(path)
-
-
-def _container_stages(spec: dict[str, Any]) -> list[str]:
-    return [
-        label.removesuffix(EXECUTOR_SUFFIX)
-        for label, executor in spec["deploymentSpec"]["executors"].items()
-        if "container" in executor
-    ]

@@ -10,8 +10,8 @@ EXECUTOR_SUFFIX = "_executor"
 """TFX's name of a task's executor; the platform document uses it too."""
 DEFAULT_MAX_RETRIES = 2
 DEFAULT_RETRY_WAIT_SECONDS = 30
-DEFAULT_RETRY_WAIT_FACTOR = 2.0
-DEFAULT_RETRY_MAX_WAIT_SECONDS = 600
+DEFAULT_RETRY_WAIT_FACTOR = 2
+DEFAULT_RETRY_WITHIN_SECONDS = 86_400
 DEFAULT_GPU_RESOURCE = "nvidia.com/gpu"
 _BROKEN_PRODUCER_SUFFIX = "_task"
 
@@ -38,15 +38,16 @@ def complete_spec(
             task.pop("cachingOptions", None)
         elif stage.cache == "on":
             task["cachingOptions"] = {"enableCache": True}
-        executor = spec["deploymentSpec"]["executors"][name + EXECUTOR_SUFFIX]
+        executor = spec["deploymentSpec"]["executors"].get(name + EXECUTOR_SUFFIX, {})
         if container := executor.get("container"):
             _complete_container(container, stage)
 
 
 def _set_defaults(root: dict[str, Any], parameters: Mapping[str, RunParameter]) -> None:
     # TFX writes only the type of a parameter.
-    for name, definition in root["inputDefinitions"]["parameters"].items():
-        parameter = parameters[name]
+    for name, definition in root.get("inputDefinitions", {}).get("parameters", {}).items():
+        if (parameter := parameters.get(name)) is None:
+            continue  # the linter says so
         definition["description"] = parameter.description
         if parameter.default is not None:
             definition["defaultValue"] = parameter.default
@@ -62,16 +63,16 @@ def _mend_producers(task: dict[str, Any], tasks: Mapping[str, Any]) -> None:
 
 
 def _retry_policy(stage: StageConfig) -> dict[str, Any]:
-    def chosen(value: float | None, default: float) -> float:
+    def chosen(value: int | None, default: int) -> int:
         return default if value is None else value
 
     wait = chosen(stage.retry_wait_seconds, DEFAULT_RETRY_WAIT_SECONDS)
-    longest = chosen(stage.retry_max_wait_seconds, DEFAULT_RETRY_MAX_WAIT_SECONDS)
+    within = chosen(stage.retry_within_seconds, DEFAULT_RETRY_WITHIN_SECONDS)
     return {
         "maxRetryCount": chosen(stage.max_retries, DEFAULT_MAX_RETRIES),
         "backoffDuration": f"{wait}s",
         "backoffFactor": chosen(stage.retry_wait_factor, DEFAULT_RETRY_WAIT_FACTOR),
-        "backoffMaxDuration": f"{longest}s",
+        "backoffMaxDuration": f"{within}s",
     }
 
 
