@@ -98,12 +98,8 @@ def collect_values(
     Raises:
         ConfigError: an unknown name, a value of another type, or one that is missing.
     """
-    from pipeline.kubeflow.run_parameters import (
-        DATA_VERSION,
-        parse_values,
-        read_parameters,
-        require_all,
-    )
+    from pipeline.kubeflow.parameters import DATA_VERSION
+    from pipeline.kubeflow.run_parameters import parse_values, read_parameters, require_all
 
     parameters = read_parameters(version.spec)
     values = parse_values(parameters, texts)

@@ -72,7 +72,11 @@ def upload(
     settings = load_config(config, set_)
     session = open_session(config, set_, endpoint, namespace)
     with tempfile.TemporaryDirectory() as folder:
-        path = _require_compiled(file) if file else _compile(settings, Path(folder))
+        from pipeline.kubeflow.compiled_file import check_compiled_file
+
+        if file:
+            check_compiled_file(file)
+        path = file or _compile(settings, Path(folder))
         name = version or _name_version(console, path)
         from pipeline.kubeflow.versions import upload_version
 
@@ -102,7 +106,8 @@ def run(
     """Start a run, and print its link. With --wait: 0 succeeded, 5 a stage failed."""
     console = Console()
     session = open_session(config, set_, endpoint, namespace)
-    from pipeline.kubeflow.run_parameters import DATA_VERSION, read_parameters
+    from pipeline.kubeflow.parameters import DATA_VERSION
+    from pipeline.kubeflow.run_parameters import read_parameters
     from pipeline.kubeflow.runs import start_run
     from pipeline.kubeflow.versions import find_version
     from pipeline.kubeflow.watch import stage_names
@@ -220,12 +225,6 @@ def _compile(settings: PipelineConfig, folder: Path) -> Path:
     path = folder / f"{settings.pipeline_name}.yaml"
     write_compiled(compile_pipeline(settings), path)
     return path
-
-
-def _require_compiled(file: Path) -> Path:
-    if not file.is_file():
-        raise ConfigError(f"compiled file '{file}' does not exist. Check the path.")
-    return file
 
 
 def _name_version(console: Console, compiled: Path) -> str:

@@ -10,7 +10,6 @@ from typing import Any, cast
 from configs.errors import ConfigError
 from data.sources import fingerprint, list_images
 
-DATA_VERSION = "data_version"
 SCHEDULED_TIME = "[[ScheduledTime]]"
 """Kubeflow's scheduler puts the time of the run in its place."""
 

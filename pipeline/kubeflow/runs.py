@@ -16,8 +16,8 @@ from pipeline.kubeflow.client import (
     equals,
     without_prints,
 )
+from pipeline.kubeflow.parameters import DATA_VERSION
 from pipeline.kubeflow.rest import NOT_FOUND, RefusedError
-from pipeline.kubeflow.run_parameters import DATA_VERSION
 from pipeline.kubeflow.versions import Version, list_versions
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

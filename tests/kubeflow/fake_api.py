@@ -170,9 +170,7 @@ class FakeApi:
     def delete_pipeline(self, request, pipeline):
         require(self.pipelines, pipeline, "Pipeline")
         if any(each["pipeline_id"] == pipeline for each in self.versions.values()):
-            raise RefusalError(
-                400, "Failed to delete pipeline as it has existing versions"
-            )
+            raise RefusalError(400, "Failed to delete pipeline as it has existing versions")
         del self.pipelines[pipeline]
         return {}
 
@@ -312,9 +310,7 @@ class FakeApi:
         for name, definition in definitions.items():
             if name not in given:
                 if "defaultValue" not in definition and not definition.get("isOptional"):
-                    raise RefusalError(
-                        400, f"parameter {name} is not optional"
-                    )
+                    raise RefusalError(400, f"parameter {name} is not optional")
                 continue
             wanted = JSON_TYPES[definition["parameterType"]]
             is_bool = isinstance(given[name], bool)
@@ -380,9 +376,7 @@ def page(request, name, items):
         if set(predicate) != PREDICATE_FIELDS or predicate["operation"] not in {"EQUALS", 1}:
             raise RefusalError(400, f"unsupported predicate {predicate}")
         if predicate["key"] not in FILTER_KEYS:
-            raise RefusalError(
-                400, f"unrecognized field {predicate['key']}"
-            )
+            raise RefusalError(400, f"unrecognized field {predicate['key']}")
         items = [each for each in items if each.get(predicate["key"]) == predicate["stringValue"]]
     key, _, direction = query.get("sort_by", "").partition(" ")
     if key:

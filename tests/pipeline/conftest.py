@@ -1,34 +1,50 @@
 """A Kubeflow Pipelines server on loopback, and the command line run against it."""
 
-import textwrap
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from pipeline.cli.main import main
 from tests.kubeflow.fake_api import FakeApi, serve
 
-COMPILED = """\
-    pipelineInfo: {name: loupe}
-    schemaVersion: 2.1.0
-    root:
-      inputDefinitions:
-        parameters:
-          data_version: {parameterType: STRING}
-          data_root: {parameterType: STRING, defaultValue: /data}
-          train_epochs: {parameterType: NUMBER_INTEGER, defaultValue: 20.0}
-          dropout: {parameterType: NUMBER_DOUBLE, isOptional: true}
-          balance: {parameterType: BOOLEAN, defaultValue: true}
-          classes: {parameterType: LIST, isOptional: true}
-          labels: {parameterType: STRUCT, isOptional: true}
-      dag:
-        tasks:
-          ExampleGen: {}
-          Trainer: {}
-          Pusher: {}
-    ---
-    platforms: {kubernetes: {deploymentSpec: {executors: {}}}}
-    """
+STAGES = ("ExampleGen", "Trainer", "Pusher")
+PARAMETERS = {
+    "data_version": {"parameterType": "STRING"},
+    "data_root": {"parameterType": "STRING", "defaultValue": "/data"},
+    "train_epochs": {"parameterType": "NUMBER_INTEGER", "defaultValue": 20},
+    "dropout": {"parameterType": "NUMBER_DOUBLE", "defaultValue": 0.3},
+    "balance": {"parameterType": "BOOLEAN", "defaultValue": True},
+    "classes": {"parameterType": "LIST", "defaultValue": []},
+    "labels": {"parameterType": "STRUCT", "defaultValue": {}},
+}
+SPEC = {
+    "pipelineInfo": {"name": "loupe"},
+    "schemaVersion": "2.1.0",
+    "sdkVersion": "tfx-1.21.0",
+    "root": {
+        "inputDefinitions": {"parameters": PARAMETERS},
+        "dag": {
+            "tasks": {
+                stage: {"taskInfo": {"name": stage}, "componentRef": {"name": stage}}
+                for stage in STAGES
+            }
+        },
+    },
+    "components": {stage: {"executorLabel": f"{stage}_executor"} for stage in STAGES},
+    "deploymentSpec": {
+        "executors": {
+            f"{stage}_executor": {
+                "container": {
+                    "image": "registry.example/loupe-pipeline:1.0",
+                    "command": ["python", "-m", "pipeline.kubeflow.entrypoint"],
+                }
+            }
+            for stage in STAGES
+        }
+    },
+}
+PLATFORM = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {}}}}}
 
 
 @pytest.fixture
@@ -48,7 +64,7 @@ def kubeflow(monkeypatch, tmp_path):
 def compiled_file(tmp_path):
     """A compiled pipeline with a parameter of each type."""
     path = tmp_path / "loupe.yaml"
-    path.write_text(textwrap.dedent(COMPILED))
+    path.write_text(yaml.safe_dump_all([SPEC, PLATFORM]))
     return path
 
 

@@ -74,14 +74,14 @@ def test_upload_of_a_dirty_tree_says_so_and_is_one_version_per_content(
     assert "This tree differs from commit" in first.text
     assert re.search(rf"git-{clone.commit[:12]}-dirty-[0-9a-f]{{8}}: uploaded", first.text)
     assert "there already" in upload(loupe, compiled_file).text
-    compiled_file.write_text(compiled_file.read_text().replace("20.0", "30.0"))
+    compiled_file.write_text(compiled_file.read_text().replace("Value: 20", "Value: 30"))
     assert "uploaded" in upload(loupe, compiled_file).text
     assert len(kubeflow.versions) == 2
 
 
 def test_other_content_under_the_same_commit_is_refused(kubeflow, compiled_file, clone, loupe):
     upload(loupe, compiled_file)
-    compiled_file.write_text(compiled_file.read_text().replace("20.0", "30.0"))
+    compiled_file.write_text(compiled_file.read_text().replace("Value: 20", "Value: 30"))
     before = kubeflow.changes()
     refused = upload(loupe, compiled_file)
     assert refused.code == ConfigError.exit_code
@@ -100,12 +100,33 @@ def test_upload_outside_a_clone_asks_for_a_name(kubeflow, compiled_file, tmp_pat
 
 
 def test_a_refused_first_upload_leaves_no_empty_pipeline(kubeflow, compiled_file, loupe):
-    compiled_file.write_text(compiled_file.read_text().replace("2.1.0", "2.0.0"))
+    kubeflow.refuse("POST", "upload_version", 400, "Failed to validate the pipeline spec")
     refused = upload(loupe, compiled_file, "--version", "git-1")
     assert refused.code == UpstreamError.exit_code
-    assert "only supports schema version 2.1.0" in refused.text
+    assert "refused the request (400): Failed to validate the pipeline spec." in refused.text
     assert not kubeflow.pipelines
     assert not kubeflow.versions
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("2.1.0", "2.0.0"), "2.1"),
+        (("ExampleGen:", "Example_Gen:"), "Example_Gen"),
+        (("{", "{{{"), "is not YAML"),
+        (("pipelineInfo", "---\n---\na"), "holds 4 YAML documents"),
+    ],
+)
+def test_a_file_that_kubeflow_would_refuse_is_not_sent(
+    kubeflow, compiled_file, loupe, change, message
+):
+    text = compiled_file.read_text()
+    assert change[0] in text
+    compiled_file.write_text(text.replace(*change))
+    refused = upload(loupe, compiled_file, "--version", "git-1")
+    assert refused.code == ConfigError.exit_code
+    assert message in refused.text
+    assert kubeflow.changes() == []
 
 
 def test_a_second_upload_of_the_same_commit_in_the_same_moment_is_no_error(
