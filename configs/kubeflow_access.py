@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.errors import ConfigError
 
 ENDPOINT_VARIABLE = "LOUPE_KUBEFLOW_ENDPOINT"
+UI_VARIABLE = "LOUPE_KUBEFLOW_UI"
 NAMESPACE_VARIABLE = "LOUPE_KUBEFLOW_NAMESPACE"
 TOKEN_VARIABLE = "LOUPE_KUBEFLOW_TOKEN"  # noqa: S105 (a name, no token)
 TOKEN_FILE_VARIABLE = "LOUPE_KUBEFLOW_TOKEN_FILE"  # noqa: S105
@@ -25,6 +26,7 @@ class KubeflowAccess:
             renews such files; empty means `token`.
         ca_file: PEM file of the authority that signed the endpoint's certificate; empty means
             the public ones.
+        ui: URL under which people see the web page, for links; empty means the endpoint.
     """
 
     endpoint: str
@@ -32,6 +34,7 @@ class KubeflowAccess:
     token: str = field(default="", repr=False)
     token_file: str = ""
     ca_file: str = ""
+    ui: str = ""
 
     def __post_init__(self) -> None:
         _require_endpoint(self.endpoint)
@@ -46,6 +49,10 @@ class KubeflowAccess:
         ):
             if path and not Path(path).is_file():
                 raise ConfigError(f"{variable} is '{path}', which is no file. Check the path.")
+
+    @property
+    def _page(self) -> str:
+        return (self.ui or self.endpoint).rstrip("/")
 
     def read_token(self) -> str:
         """Read the token as it is now.
@@ -74,7 +81,7 @@ class KubeflowAccess:
         Returns:
             URL of its page.
         """
-        return f"{self.endpoint.rstrip('/')}/#/runs/details/{run_id}"
+        return f"{self._page}/#/runs/details/{run_id}"
 
     def schedule_link(self, recurring_run_id: str) -> str:
         """Say where a schedule is shown.
@@ -85,7 +92,7 @@ class KubeflowAccess:
         Returns:
             URL of its page.
         """
-        return f"{self.endpoint.rstrip('/')}/#/recurringrun/details/{recurring_run_id}"
+        return f"{self._page}/#/recurringrun/details/{recurring_run_id}"
 
     def version_link(self, pipeline_id: str, version_id: str) -> str:
         """Say where a version of a pipeline is shown.
@@ -97,7 +104,7 @@ class KubeflowAccess:
         Returns:
             URL of its page.
         """
-        return f"{self.endpoint.rstrip('/')}/#/pipelines/details/{pipeline_id}/version/{version_id}"
+        return f"{self._page}/#/pipelines/details/{pipeline_id}/version/{version_id}"
 
 
 def _require_endpoint(endpoint: str) -> None:

@@ -21,6 +21,7 @@ from configs.kubeflow_access import (
     NAMESPACE_VARIABLE,
     TOKEN_FILE_VARIABLE,
     TOKEN_VARIABLE,
+    UI_VARIABLE,
     KubeflowAccess,
 )
 from configs.types import PipelineConfig
@@ -127,7 +128,7 @@ def kubeflow_access_from_environment(
     Returns:
         LOUPE_KUBEFLOW_ENDPOINT and LOUPE_KUBEFLOW_NAMESPACE over the config's; the token from
         LOUPE_KUBEFLOW_TOKEN or the file in LOUPE_KUBEFLOW_TOKEN_FILE; the authority's file from
-        LOUPE_KUBEFLOW_CA_FILE.
+        LOUPE_KUBEFLOW_CA_FILE; the address of links from LOUPE_KUBEFLOW_UI.
 
     Raises:
         ConfigError: no endpoint, one that is no URL, both a token and a file, or a missing file.
@@ -145,6 +146,7 @@ def kubeflow_access_from_environment(
         token=token,
         token_file=token_file,
         ca_file=environ.get(CA_FILE_VARIABLE, ""),
+        ui=environ.get(UI_VARIABLE, ""),
     )
 
 

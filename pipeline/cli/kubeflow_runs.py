@@ -94,6 +94,9 @@ def run(
     ] = "",
     version: VersionOption = "",
     name: Annotated[str, typer.Option("--name", help="Name of the run; none: a new one.")] = "",
+    if_new: Annotated[
+        bool, typer.Option("--if-new", help="Not again what did not fail: same version, same data.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it ends.")] = False,
     timeout: Annotated[
         int, typer.Option("--timeout", min=0, help="Longest wait in seconds; 0: no limit.")
@@ -108,7 +111,7 @@ def run(
     session = open_session(config, set_, endpoint, namespace)
     from pipeline.kubeflow.parameters import DATA_VERSION
     from pipeline.kubeflow.run_parameters import read_parameters
-    from pipeline.kubeflow.runs import start_run
+    from pipeline.kubeflow.runs import find_same_run, start_run
     from pipeline.kubeflow.versions import find_version
     from pipeline.kubeflow.watch import stage_names
 
@@ -118,18 +121,22 @@ def run(
     needs_data_version = DATA_VERSION in read_parameters(found.spec) and not is_given
     default = find_data_version(session, data, parameter) if needs_data_version else ""
     values = collect_values(found, parameter, data_version=data_version, default=default)
-    moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    started = start_run(
-        session.client,
-        found,
-        name or f"{settings.pipeline_name}-{found.name}-{moment}",
-        values,
-        experiment=settings.kubeflow.experiment,
-        pipeline_root=settings.kubeflow.pipeline_root,
-        service_account=settings.kubeflow.service_account,
-    )
+    started = find_same_run(session.client, found, values) if if_new else None
     told = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
-    say(console, f"run {started.display_name} of version {found.name} with {told}")
+    if started:
+        say(console, f"run {started.display_name} is there already, of {found.name} with {told}")
+    else:
+        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        started = start_run(
+            session.client,
+            found,
+            name or f"{settings.pipeline_name}-{found.name}-{moment}",
+            values,
+            experiment=settings.kubeflow.experiment,
+            pipeline_root=settings.kubeflow.pipeline_root,
+            service_account=settings.kubeflow.service_account,
+        )
+        say(console, f"run {started.display_name} of version {found.name} with {told}")
     say(console, session.client.access.run_link(str(started.run_id)))
     if wait:
         _watch(console, session, started, stage_names(found.spec), timeout)

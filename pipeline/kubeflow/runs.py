@@ -1,7 +1,8 @@
 """Runs on the server: started, listed, found and deleted."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from pipeline.kubeflow.client import (
 )
 from pipeline.kubeflow.parameters import DATA_VERSION
 from pipeline.kubeflow.rest import NOT_FOUND, RefusedError
-from pipeline.kubeflow.versions import Version, list_versions
+from pipeline.kubeflow.versions import Version, all_pages, list_versions
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SUCCEEDED = "SUCCEEDED"
@@ -89,6 +90,28 @@ def start_run(
         )
 
 
+def find_same_run(
+    client: KubeflowClient, version: Version, values: Mapping[str, Any]
+) -> V2beta1Run | None:
+    """Find a run that did, or does, what a new one would do.
+
+    Args:
+        client: the client.
+        version: version of the pipeline.
+        values: parameters of the new run.
+
+    Returns:
+        The newest run of that version with those parameters that has not failed; None without.
+    """
+    for run in _newest_runs(client, version.pipeline_id):
+        reference, runtime = run.pipeline_version_reference, run.runtime_config
+        given = (runtime.parameters if runtime else None) or {}
+        is_same = reference.pipeline_version_id == version.version_id and given == dict(values)
+        if is_same and str(run.state) not in {"FAILED", "CANCELED"}:
+            return run
+    return None
+
+
 def list_runs(client: KubeflowClient, pipeline: str, *, limit: int) -> list[RunRow]:
     """List the newest runs of the pipeline.
 
@@ -108,18 +131,10 @@ def list_runs(client: KubeflowClient, pipeline: str, *, limit: int) -> list[RunR
         for version in list_versions(client, pipeline_id)
     }
     rows: list[RunRow] = []
-    token = ""
-    while len(rows) < limit:
-        page = client.list_runs(page_token=token, page_size=PAGE_SIZE, sort_by=SORT_NEWEST_FIRST)
-        for run in page.runs or ():
-            reference = run.pipeline_version_reference
-            if reference and reference.pipeline_id == pipeline_id:
-                version = str(reference.pipeline_version_id)
-                rows.append(_to_row(client, run, names.get(version, version)))
-        token = page.next_page_token or ""
-        if not token:
-            break
-    return rows[:limit]
+    for run in itertools.islice(_newest_runs(client, pipeline_id), limit):
+        version = str(run.pipeline_version_reference.pipeline_version_id)
+        rows.append(_to_row(client, run, names.get(version, version)))
+    return rows
 
 
 def find_run(client: KubeflowClient, name_or_id: str) -> V2beta1Run:
@@ -191,6 +206,18 @@ def duration_of(run: V2beta1Run, now: datetime) -> timedelta | None:
     if started is None:
         return None
     return max((finished or now) - started, timedelta())
+
+
+def _newest_runs(client: KubeflowClient, pipeline_id: str) -> Iterator[Any]:
+    for run in all_pages(
+        lambda token: client.list_runs(
+            page_token=token, page_size=PAGE_SIZE, sort_by=SORT_NEWEST_FIRST
+        ),
+        "runs",
+    ):
+        reference = run.pipeline_version_reference
+        if reference and reference.pipeline_id == pipeline_id:
+            yield run
 
 
 def _to_row(client: KubeflowClient, run: V2beta1Run, version: str) -> RunRow:

@@ -175,6 +175,30 @@ def test_run_fingerprints_the_images_it_can_see(uploaded, loupe, draw_photo, enc
     assert told[2]["data_version"] == data_version_of(images)
 
 
+def test_run_if_new_starts_one_per_version_and_data(uploaded, compiled_file, loupe):
+    words = ("kubeflow", "run", "--if-new", "--data-version")
+    first = loupe(*words, "v1")
+    again = loupe(*words, "v1")
+    assert again.code == 0
+    assert "is there already" in again.text
+    assert again.lines[-1] == first.lines[-1]
+    assert len(uploaded.runs) == 1
+    loupe(*words, "v2")
+    upload(loupe, compiled_file, "--version", "git-2")
+    loupe(*words, "v2")
+    assert len(uploaded.runs) == 3
+    for run_id in uploaded.runs:
+        uploaded.finish_run(run_id, "FAILED")
+    loupe(*words, "v2")
+    assert len(uploaded.runs) == 4
+
+
+def test_links_may_lead_to_another_address(uploaded, loupe, monkeypatch):
+    monkeypatch.setenv("LOUPE_KUBEFLOW_UI", "https://kubeflow.example/pipeline/")
+    done = loupe("kubeflow", "run", "--data-version", "v1")
+    assert done.lines[-1].startswith("https://kubeflow.example/pipeline/#/runs/details/0")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
