@@ -20,7 +20,7 @@ KUBEFLOW_CONFIG = "kubeflow"
 def main() -> None:
     """Compile the pipeline that the environment describes into the workspace."""
     config = load_config_from_environment(default=KUBEFLOW_CONFIG)
-    path = workspace_from_environment().kubeflow / f"{config.pipeline_name}.yaml"
+    path = workspace_from_environment().compiled_pipeline(config.pipeline_name)
     write_compiled(compile_pipeline(config), path)
     sys.stdout.write(f"{path}\n")
 

@@ -68,16 +68,17 @@ def write_pointer(folder: str, versions: Sequence[BlessedVersion]) -> None:
     rows = [dataclasses.asdict(version) for version in versions[:KEPT_VERSIONS]]
     text = json.dumps({"blessed": rows}, indent=1) + "\n"
     path = _pointer_path(folder)
+    temporary = f"{path}.{os.getpid()}"
     if "://" in folder:
-        with fileio.open(path, "w") as file:  # object stores show an object when it is whole
+        with fileio.open(temporary, "w") as file:
             file.write(text)
+        fileio.rename(temporary, path, overwrite=True)
         return
-    temporary = Path(f"{path}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
+    with Path(temporary).open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(path)
+    Path(temporary).rename(path)
     flush_folder(Path(folder))
 
 

@@ -1,5 +1,6 @@
 """`loupe kubeflow upload|run|schedule|runs|wait|delete`: thin wrappers over the client."""
 
+import os
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -227,6 +228,7 @@ def _ask(text: str) -> None:
 
 
 def _compile(settings: PipelineConfig, folder: Path) -> Path:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its processor
     from pipeline.kubeflow.compile import compile_pipeline, write_compiled
 
     path = folder / f"{settings.pipeline_name}.yaml"

@@ -10,7 +10,7 @@ import yaml
 from configs.errors import ConfigError
 from configs.types import PipelineConfig
 from pipeline.kubeflow.lint import check_findings, find_problems
-from pipeline.kubeflow.lint_tasks import stage_names
+from pipeline.kubeflow.lint_tasks import find_in_pipeline_name, stage_names
 from pipeline.kubeflow.parameters import run_parameters
 from pipeline.kubeflow.platform import platform_document
 from pipeline.kubeflow.spec import complete_spec
@@ -82,7 +82,8 @@ def compile_dag(pipeline: Any, config: PipelineConfig) -> CompiledPipeline:
 
     from pipeline.kubeflow.lint_nodes import find_in_nodes
 
-    check_findings(find_in_nodes(pipeline.components))
+    name: str = pipeline.pipeline_info.pipeline_name
+    check_findings([*find_in_pipeline_name(name), *find_in_nodes(pipeline.components)])
     runner = KubeflowV2DagRunner(
         KubeflowV2DagRunnerConfig(
             default_image=config.kubeflow.image,

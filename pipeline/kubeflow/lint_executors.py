@@ -86,6 +86,14 @@ def _find_in_container(label: str, container: Mapping[str, Any]) -> Iterator[Fin
             "its arguments hold URIs of the object store, which its program cannot read",
             "Write .path in place of .uri",
         )
+    for text in texts:
+        if text.startswith("--runner=") and text != "--runner=DirectRunner":
+            yield Finding(
+                "M9",
+                where,
+                f"it has {text}, whose workers cannot see the folders of this pod",
+                "Leave beam.runner=DirectRunner on Kubeflow, and give the stage more CPUs",
+            )
     try:
         require_image(where, container.get("image", ""))
     except ConfigError as error:

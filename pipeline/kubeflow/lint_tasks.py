@@ -42,6 +42,24 @@ def _tasks(component: Mapping[str, Any]) -> Mapping[str, Any]:
     return component.get("dag", {}).get("tasks", {})
 
 
+def find_in_pipeline_name(name: str) -> Iterator[Finding]:
+    """Check the name of a pipeline.
+
+    Args:
+        name: the name.
+
+    Yields:
+        A finding when the server would refuse it.
+    """
+    if not _PIPELINE_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        yield Finding(
+            "C5",
+            "pipeline_name",
+            f"'{name}' is no name that the server takes",
+            "Use lower case letters, digits and '-' only, a letter or digit first and last",
+        )
+
+
 def find_in_names(spec: Mapping[str, Any]) -> Iterator[Finding]:
     """Check names.
 
@@ -51,14 +69,7 @@ def find_in_names(spec: Mapping[str, Any]) -> Iterator[Finding]:
     Yields:
         What Argo would refuse.
     """
-    name = spec.get("pipelineInfo", {}).get("name", "")
-    if not _PIPELINE_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
-        yield Finding(
-            "C5",
-            "pipelineInfo.name",
-            f"'{name}' is no name that the server takes",
-            "Set pipeline_name to lower case letters, digits and '-' only",
-        )
+    yield from find_in_pipeline_name(spec.get("pipelineInfo", {}).get("name", ""))
     for _, component in find_dags(spec):
         for task in _tasks(component):
             if not _TASK_NAME.fullmatch(task) or len(task) > MAX_NAME_LENGTH:
