@@ -66,6 +66,7 @@ class FakeApi:
     Attributes:
         token: what the client must send; None for nothing.
         is_multi_user: namespaces are checked.
+        finishes_runs: runs succeed as soon as they are made.
         namespaces: those that may be used when they are checked.
         requests: what came, in order.
         plans: answers in place of the real one: (method, path pattern) to (status, body, type),
@@ -74,6 +75,7 @@ class FakeApi:
 
     token: str | None = None
     is_multi_user: bool = False
+    finishes_runs: bool = False
     namespaces: tuple = ("kubeflow",)
     requests: list = field(default_factory=list)
     plans: dict = field(default_factory=dict)
@@ -223,7 +225,7 @@ class FakeApi:
         made = {
             **body,
             "run_id": self.new_id(),
-            "state": "PENDING",
+            "state": "SUCCEEDED" if self.finishes_runs else "PENDING",
             "created_at": self.now(),
             "scheduled_at": NEVER,
             "finished_at": NEVER,
