@@ -95,7 +95,7 @@ def render_runs(rows: "Sequence[RunRow]") -> Table:
         One row per run.
     """
     table = Table(box=None, padding=(0, 1), header_style="bold")
-    for title in ("name", "state", "started", "duration", "version", "data version", "link"):
+    for title in ("name", "state", "started (UTC)", "duration", "version", "data version", "link"):
         table.add_column(title, overflow="fold")
     for row in rows:
         started = row.started.strftime("%Y-%m-%d %H:%M:%S") if row.started else ""

@@ -30,6 +30,7 @@ from pipeline.cli.kubeflow_client import (
 )
 from pipeline.cli.kubeflow_progress import duration_text, render_runs, say, show_run
 from pipeline.cli.kubeflow_schedule import schedule
+from pipeline.cli.run import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from kfp_server_api import V2beta1Run
@@ -215,8 +216,12 @@ def _watch(
     from pipeline.kubeflow.runs import duration_of
     from pipeline.kubeflow.watch import watch_run
 
-    with show_run(console, session.client.access.namespace) as report:
-        ended = watch_run(session.client, found, stages, report, timeout_seconds=timeout)
+    try:
+        with show_run(console, session.client.access.namespace) as report:
+            ended = watch_run(session.client, found, stages, report, timeout_seconds=timeout)
+    except KeyboardInterrupt:
+        say(console, f"The run goes on. Watch it again: loupe kubeflow wait {found.run_id}")
+        sys.exit(EXIT_INTERRUPTED)
     took = duration_text(duration_of(ended, datetime.now(UTC)))
     say(console, f"run {ended.display_name} succeeded in {took}")
 

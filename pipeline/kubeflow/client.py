@@ -15,7 +15,7 @@ from typing import Any, cast
 import kfp
 import kfp_server_api
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, UpstreamError
 from configs.kubeflow_access import NAMESPACE_VARIABLE, KubeflowAccess
 from pipeline.kubeflow.rest import StrictRest, no_retries
 
@@ -123,9 +123,17 @@ class KubeflowClient(kfp.Client):
 
         Returns:
             Its id.
+
+        Raises:
+            ConfigError: there are several of that name.
         """
-        with without_prints():
-            found = self.create_experiment(name, namespace=self.get_user_namespace())
+        try:
+            with without_prints():
+                found = self.create_experiment(name, namespace=self.get_user_namespace())
+        except ValueError as error:  # what the stock client raises
+            raise ConfigError(
+                f"experiment '{name}' cannot be used: {error} Set kubeflow.experiment to another."
+            ) from error
         return str(found.experiment_id)
 
 
@@ -140,9 +148,15 @@ def connect(access: KubeflowAccess) -> KubeflowClient:
 
     Raises:
         ConfigError: the installation has users of its own and no namespace was given.
+        UpstreamError: the server is no Kubeflow Pipelines, or does not answer.
     """
     client = KubeflowClient(access)
     health = client.get_kfp_healthz()
+    if health.multi_user is None:
+        raise UpstreamError(
+            f"something answers at {access.endpoint}, but it is no Kubeflow Pipelines: its health "
+            "does not say whether it has users. Check the endpoint."
+        )
     if health.multi_user and not access.namespace:
         raise ConfigError(
             f"Kubeflow Pipelines at {access.endpoint} has users with namespaces of their own, and "

@@ -89,10 +89,10 @@ class StrictRest(RESTClientObject):
         except HTTPError as error:
             _fail(self._access, error)
         kind = str(response.getheader("content-type") or "")
-        if response.data and "json" not in kind and response.data.lstrip()[:1] not in b"{[":
+        if response.data and not response.data.lstrip().startswith(b"{"):
             raise RefusedError(
                 f"{self._access.endpoint} answers with a web page or text ({kind or 'no type'}), "
-                "not with the API of Kubeflow Pipelines. Check the endpoint: it may lack a path "
+                "not as the API of Kubeflow Pipelines does. Check the endpoint: it may lack a path "
                 f"such as /pipeline, or want a login; then give a token in {TOKEN_VARIABLE}.",
                 response.status,
             )

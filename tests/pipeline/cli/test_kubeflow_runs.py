@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from configs.errors import ConfigError, StageError, UpstreamError
+from pipeline.cli.run import EXIT_INTERRUPTED
 from pipeline.kubeflow.run_parameters import data_version_of
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -369,12 +370,23 @@ def test_waiting_survives_a_server_that_is_away_for_a_moment(uploaded, loupe, mo
     assert "succeeded in" in done.lines[-1]
 
 
+def test_ctrl_c_ends_the_watching_and_not_the_run(uploaded, started, loupe, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.kubeflow.watch.time.sleep", interrupt)
+    stopped = loupe("kubeflow", "wait", "first")
+    assert stopped.code == EXIT_INTERRUPTED
+    assert f"The run goes on. Watch it again: loupe kubeflow wait {started}" in stopped.text
+    assert uploaded.changes() == []
+
+
 def test_runs_shows_a_table(uploaded, started, loupe):
     uploaded.runs[started] |= {"state": "SUCCEEDED", "finished_at": "2026-11-21T11:30:00Z"}
     loupe("kubeflow", "run", "--name", "second", "--data-version", "v2")
     shown = loupe("kubeflow", "runs")
     header, second, first = shown.lines
-    assert " ".join(header.split()) == "name state started duration version data version link"
+    assert " ".join(header.split()) == "name state started (UTC) duration version data version link"
     assert second.split()[:2] == ["second", "pending"]
     assert first.split()[:2] == ["first", "succeeded"]
     assert "1 h 29 min" in first

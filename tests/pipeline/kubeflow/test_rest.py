@@ -97,6 +97,31 @@ def test_a_web_page_in_place_of_the_api(kubeflow, loupe):
     assert "/pipeline" in failed.text
 
 
+@pytest.mark.parametrize("body", ["[]", "null", '"ok"', "ok"])
+def test_json_that_no_api_of_kubeflow_answers(kubeflow, loupe, body):
+    kubeflow.plans["GET", ""] = (200, body, "application/json")
+    failed = loupe("kubeflow", "runs")
+    assert failed.code == UpstreamError.exit_code
+    assert "not as the API of Kubeflow Pipelines does" in failed.text
+
+
+def test_another_api_behind_the_endpoint(kubeflow, loupe):
+    kubeflow.plans["GET", ""] = (200, '{"status": "ok"}', "application/json")
+    failed = loupe("kubeflow", "runs")
+    assert failed.code == UpstreamError.exit_code
+    assert "it is no Kubeflow Pipelines" in failed.text
+
+
+def test_two_experiments_of_one_name(uploaded, loupe):
+    for _ in range(2):
+        made = {"experiment_id": uploaded.new_id(), "display_name": "loupe"}
+        uploaded.experiments[made["experiment_id"]] = made
+    failed = loupe(*RUN)
+    assert failed.code == ConfigError.exit_code
+    assert "experiment 'loupe' cannot be used" in failed.text
+    assert "Set kubeflow.experiment" in failed.text
+
+
 def test_a_redirect_to_a_login(kubeflow, loupe):
     target = "https://login.example/dex/auth?client_id=x&state=abc"
     kubeflow.plans["GET", ""] = (302, "", "text/html", target)
@@ -252,11 +277,12 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def tls_port(certificate):
-    """A port that speaks TLS with that certificate, and answers every request with `{}`."""
+    """A port that speaks TLS with that certificate, and answers every request alike."""
     key, ca = certificate
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(ca, key)
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    body = b'{"multi_user": false}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 21\r\n"
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -268,7 +294,7 @@ def tls_port(certificate):
                 try:
                     with context.wrap_socket(connection, server_side=True) as secure:
                         secure.recv(65536)
-                        secure.sendall(answer + b"Connection: close\r\n\r\n{}")
+                        secure.sendall(answer + b"Connection: close\r\n\r\n" + body)
                 except OSError:
                     connection.close()
 
