@@ -191,8 +191,8 @@ class KubeflowConfig:
     Attributes:
         image: container image of every stage, with a tag or digest.
         pipeline_root: gs://, s3:// or minio:// folder of artifacts; empty means the cluster's own.
-        data_root: folder or manifest of images inside the container, or a gs:// URL; a run's
-            parameter of that name may differ.
+        data_root: folder, manifest or archive inside the container, or the gs:// URL of a folder
+            or archive; a run's parameter of that name may differ.
         data: claim that holds the images, mounted into ExampleGen.
         models: claim that holds pushed models, mounted into the stages that read and push them;
             `push.folder` lies below its path.

@@ -14,6 +14,7 @@ from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenE
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.example_gen.listing import read_spans, write_listing
+from components.example_gen.place import open_data
 from components.example_gen.progress import report_progress
 from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, ReadImages
 from components.example_gen.report import (
@@ -103,11 +104,13 @@ class Executor(BaseExampleGenExecutor):
         folder = Path(artifact.uri)
         listing = folder / INDEX_FOLDER / LISTING_KEY
         with (
+            open_data(exec_properties[DATA_ROOT_KEY]) as data_root,
             report_progress(_progress_file(listing), listing),
             self._make_beam_pipeline() as pipeline,
         ):
+            places = {DATA_ROOT_KEY: str(data_root), LISTING_KEY: str(listing)}
             collections_by_name = self.GenerateExamplesByBeam(
-                pipeline, {**exec_properties, LISTING_KEY: str(listing)}
+                pipeline, {**exec_properties, **places}
             )
             for split in Split:
                 path = folder / f"Split-{split}" / "data_tfrecord"
