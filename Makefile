@@ -82,7 +82,7 @@ lock: environment ## write requirements/*.lock from setup.py (ARGS=--upgrade for
 	@for name in bootstrap compiler build; do \
 		$(LOCK) $(ARGS) requirements/$$name.in --output-file requirements/$$name.lock || exit; done
 	@$(LOCK) $(ARGS) setup.py --extra dev --output-file requirements/dev.lock
-	@for name in pipeline model-server gateway; do $(LOCK) $(ARGS) setup.py --extra $$name \
+	@for name in pipeline pipeline-gpu model-server gateway; do $(LOCK) $(ARGS) setup.py --extra $$name \
 		--constraint requirements/dev.lock --output-file requirements/$$name.lock || exit; done
 
 clean: ## remove the environment and caches; workspaces and their models stay

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from configs.cluster import Cluster, parse_cluster
 from configs.errors import ConfigError
 from configs.kubeflow_access import (
     CA_FILE_VARIABLE,
@@ -148,6 +149,27 @@ def kubeflow_access_from_environment(
         ca_file=environ.get(CA_FILE_VARIABLE, ""),
         ui=environ.get(UI_VARIABLE, ""),
     )
+
+
+def cluster_from_environment(environ: Mapping[str, str] | None = None) -> Cluster:
+    """Find the workers that train together.
+
+    Args:
+        environ: variables; None means the process environment.
+
+    Returns:
+        What TF_CONFIG says.
+
+    Raises:
+        ConfigError: it is not set, or `parse_cluster` refuses it.
+    """
+    text = (os.environ if environ is None else environ).get("TF_CONFIG")
+    if not text:
+        raise ConfigError(
+            "TF_CONFIG is not set, expected the list of workers. deploy/kubernetes/training shows "
+            "how a Job sets it."
+        )
+    return parse_cluster(text)
 
 
 def to_environment(

@@ -5,8 +5,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.pusher.manifest import COMMIT_FILENAME, git_commit
 from configs.errors import ConfigError
 
+DIRTY_SUFFIX = "-dirty"
 _HASH_DIGITS = 12
 _CONTENT_DIGITS = 8
 _GIT_SECONDS = 30
@@ -35,7 +37,11 @@ class Revision:
             `git-<hash>`, followed by `-dirty-<digest>` where files differ from the commit.
         """
         name = f"git-{self.commit[:_HASH_DIGITS]}"
-        return f"{name}-dirty-{digest_of(compiled)[:_CONTENT_DIGITS]}" if self.is_dirty else name
+        return (
+            f"{name}{DIRTY_SUFFIX}-{digest_of(compiled)[:_CONTENT_DIGITS]}"
+            if self.is_dirty
+            else name
+        )
 
 
 def digest_of(compiled: bytes) -> str:
@@ -57,11 +63,19 @@ def find_revision(folder: Path) -> Revision:
         folder: a git work tree.
 
     Returns:
-        Its revision.
+        Its revision; in an image, what its build was told.
 
     Raises:
         ConfigError: the folder is no clone, has no commit, or git is missing.
     """
+    if (folder / COMMIT_FILENAME).is_file():
+        told = git_commit(folder)
+        if not told:
+            raise ConfigError(
+                f"'{folder / COMMIT_FILENAME}' is empty: the image was built without GIT_COMMIT. "
+                "Name the version with --version."
+            )
+        return Revision(told.removesuffix(DIRTY_SUFFIX), is_dirty=told.endswith(DIRTY_SUFFIX))
     commit = _git(folder, "rev-parse", "--verify", "HEAD").strip()
     return Revision(commit, is_dirty=bool(_git(folder, "status", "--porcelain").strip()))
 

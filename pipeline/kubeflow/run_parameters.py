@@ -1,5 +1,6 @@
 """Parameters of a run: what the pipeline takes, and what it is given."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from configs.errors import ConfigError
+from data.archives import is_archive
 from data.sources import fingerprint, list_images
 
 SCHEDULED_TIME = "[[ScheduledTime]]"
@@ -112,7 +114,7 @@ def data_version_of(root: Path, *, span: int = 0) -> str:
     """Compute the fingerprint of a data set, so that new data behind the same path is seen.
 
     Args:
-        root: folder or manifest, as ExampleGen would read it.
+        root: folder, manifest or archive, as ExampleGen would read it.
         span: newest span to read; 0 reads all there are.
 
     Returns:
@@ -121,6 +123,10 @@ def data_version_of(root: Path, *, span: int = 0) -> str:
     Raises:
         DataError: there is no data, or it cannot train a classifier.
     """
+    if is_archive(root):  # one file: what it holds changes only with it
+        status = root.stat()
+        state = f"{root.name}\0{status.st_size}\0{status.st_mtime_ns}"
+        return hashlib.blake2b(state.encode(), digest_size=8).hexdigest()
     return fingerprint(list_images(root, span=span))
 
 

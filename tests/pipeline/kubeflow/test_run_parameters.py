@@ -1,5 +1,6 @@
 import contextlib
 import json
+import zipfile
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from configs.errors import ConfigError
 from pipeline.kubeflow.run_parameters import (
     Parameter,
+    data_version_of,
     parse_values,
     read_parameters,
     require_all,
@@ -74,3 +76,15 @@ def test_a_parameter_that_is_missing_is_named():
 def test_a_pipeline_without_parameters_says_so():
     with pytest.raises(ConfigError, match="no parameter 'x', expected one of: none"):
         parse_values({}, ["x=1"])
+
+
+def test_an_archive_has_a_fingerprint_that_changes_with_it(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat/1.png", b"1")
+    first = data_version_of(path)
+    assert first == data_version_of(path)
+    assert len(first) == 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("dog/1.png", b"1")
+    assert data_version_of(path) != first
