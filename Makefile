@@ -14,8 +14,8 @@ LOCK := .venv/tools/bin/uv pip compile --quiet --generate-hashes --python-versio
 # One word for the shell, whatever is in it: a path may hold blanks and quotes.
 quote = '$(subst ','\'',$(1))'
 flag = $(if $(2),$(1) $(call quote,$(2)))
-RUN_FLAGS = $(call flag,--data,$(DATA)) $(call flag,--config,$(CONFIG)) \
-	$(foreach setting,$(SET),--set $(call quote,$(setting)))
+SETTINGS = $(call flag,--config,$(CONFIG)) $(foreach setting,$(SET),--set $(call quote,$(setting)))
+RUN_FLAGS = $(call flag,--data,$(DATA)) $(SETTINGS)
 
 SYSTEM_PACKAGES := postgresql redis-server chromium curl debootstrap
 # Only where the program is not there yet: these may have come from elsewhere.
@@ -24,7 +24,7 @@ PROGRAM_PACKAGES := kubectl:kubernetes-client dockerd:docker.io
 SPLIT_PACKAGES := docker-cli docker-buildx
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup environment run test check format smoke serve bench doctor lock clean
+.PHONY: help packages setup environment run test check format smoke compile serve bench doctor lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,10 @@ format: environment ## format and fix what can be fixed by itself
 
 smoke: environment ## the whole pipeline on tiny data, in a workspace of its own
 	@$(BIN)/loupe run --config smoke --workspace $(call quote,$(WORKSPACE)/smoke)
+
+compile: environment ## write the pipeline for Kubeflow Pipelines (CONFIG, SET, OUTPUT)
+	@$(BIN)/loupe kubeflow compile --workspace $(call quote,$(WORKSPACE)) $(SETTINGS) \
+		$(call flag,--output,$(OUTPUT))
 
 serve: environment ## serve the last pushed model (REST_PORT, GRPC_PORT)
 	@$(BIN)/python -m serving.model_server --rest_api_port=$(REST_PORT) --port=$(GRPC_PORT) \

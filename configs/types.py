@@ -1,9 +1,10 @@
 """Settings of a run: frozen dataclasses, one per stage, validated when they are made."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from configs.errors import ConfigError
+from configs.kubeflow import KubeflowConfig
+from configs.validation import require_between, require_one_of
 
 RUNNING_MODES = ("auto", "in_memory", "multi_threading", "multi_processing")
 BACKBONES = ("reference", "compact")
@@ -11,37 +12,6 @@ PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 SWITCHES = ("auto", "on", "off")
 STRATEGIES = ("auto", "mirrored", "none")
 INFRA_PLATFORMS = ("process", "docker", "kubernetes")
-
-
-def require_between(name: str, value: float, low: float, high: float) -> None:
-    """Check that a setting lies in a closed range.
-
-    Args:
-        name: dotted name of the setting, as the user writes it.
-        value: what was given.
-        low: smallest accepted value.
-        high: largest accepted value.
-
-    Raises:
-        ConfigError: `value` is outside `low`..`high`.
-    """
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}, expected {low} to {high}. Change it in the config.")
-
-
-def require_one_of(name: str, value: str, choices: Collection[str]) -> None:
-    """Check that a setting is one of a few words.
-
-    Args:
-        name: dotted name of the setting, as the user writes it.
-        value: what was given.
-        choices: what is accepted.
-
-    Raises:
-        ConfigError: `value` is not in `choices`.
-    """
-    if value not in choices:
-        raise ConfigError(f"{name} is '{value}', expected one of: {', '.join(choices)}.")
 
 
 @dataclass(frozen=True)
@@ -351,6 +321,7 @@ class PipelineConfig:
         infra: the trial serving.
         push: where models go.
         beam: how Beam runs.
+        kubeflow: how the pipeline runs on Kubeflow Pipelines.
     """
 
     pipeline_name: str = "loupe"
@@ -366,6 +337,7 @@ class PipelineConfig:
     infra: InfraConfig = field(default_factory=InfraConfig)
     push: PushConfig = field(default_factory=PushConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
+    kubeflow: KubeflowConfig = field(default_factory=KubeflowConfig)
 
     def __post_init__(self) -> None:
         for name in ("pipeline_name", "model_name"):
