@@ -14,7 +14,17 @@ from typing import Any
 
 import yaml
 
+from configs.cluster import Cluster, parse_cluster
 from configs.errors import ConfigError
+from configs.kubeflow_access import (
+    CA_FILE_VARIABLE,
+    ENDPOINT_VARIABLE,
+    NAMESPACE_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    UI_VARIABLE,
+    KubeflowAccess,
+)
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
 
@@ -111,6 +121,69 @@ def kubeflow_local_root_from_environment(environ: Mapping[str, str] | None = Non
     """
     folder = (os.environ if environ is None else environ).get("LOUPE_KUBEFLOW_LOCAL_ROOT")
     return Path(folder or "/")
+
+
+def kubeflow_access_from_environment(
+    endpoint: str = "",
+    namespace: str = "",
+    *,
+    given_endpoint: str = "",
+    given_namespace: str = "",
+    environ: Mapping[str, str] | None = None,
+) -> KubeflowAccess:
+    """Find out where Kubeflow Pipelines answers and who asks.
+
+    Args:
+        endpoint: URL from the config, used where the environment names none.
+        namespace: namespace from the config, likewise.
+        given_endpoint: URL from the command line, which wins.
+        given_namespace: namespace from the command line, likewise.
+        environ: variables; None means the process environment.
+
+    Returns:
+        LOUPE_KUBEFLOW_ENDPOINT and LOUPE_KUBEFLOW_NAMESPACE over the config's; the token from
+        LOUPE_KUBEFLOW_TOKEN or the file in LOUPE_KUBEFLOW_TOKEN_FILE; the authority's file from
+        LOUPE_KUBEFLOW_CA_FILE; the address of links from LOUPE_KUBEFLOW_UI.
+
+    Raises:
+        ConfigError: no endpoint, one that is no URL, both a token and a file, or a missing file.
+    """
+    environ = os.environ if environ is None else environ
+    token = environ.get(TOKEN_VARIABLE, "").strip()
+    token_file = environ.get(TOKEN_FILE_VARIABLE, "")
+    if token and token_file:
+        raise ConfigError(
+            f"both {TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE} are set, expected one. Unset one."
+        )
+    return KubeflowAccess(
+        endpoint=given_endpoint or environ.get(ENDPOINT_VARIABLE) or endpoint,
+        namespace=given_namespace or environ.get(NAMESPACE_VARIABLE) or namespace,
+        token=token,
+        token_file=token_file,
+        ca_file=environ.get(CA_FILE_VARIABLE, ""),
+        ui=environ.get(UI_VARIABLE, ""),
+    )
+
+
+def cluster_from_environment(environ: Mapping[str, str] | None = None) -> Cluster:
+    """Find the workers that train together.
+
+    Args:
+        environ: variables; None means the process environment.
+
+    Returns:
+        What TF_CONFIG says.
+
+    Raises:
+        ConfigError: it is not set, or `parse_cluster` refuses it.
+    """
+    text = (os.environ if environ is None else environ).get("TF_CONFIG")
+    if not text:
+        raise ConfigError(
+            "TF_CONFIG is not set, expected the list of workers. deploy/kubernetes/training shows "
+            "how a Job sets it."
+        )
+    return parse_cluster(text)
 
 
 def to_environment(

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from configs.load import load_config, workspace_from_environment
 from configs.workspace import Workspace
+from pipeline.cli.kubeflow_runs import add_commands
 
 kubeflow_app = typer.Typer(help="The pipeline on Kubeflow Pipelines.", no_args_is_help=True)
 
@@ -47,3 +48,6 @@ def compile_command(
     Console().print(
         f"[bold]{path}[/] holds {len(tasks)} stages. Next: loupe kubeflow upload", soft_wrap=True
     )
+
+
+add_commands(kubeflow_app)
