@@ -111,18 +111,18 @@ def run(
     """Start a run, and print its link. With --wait: 0 succeeded, 5 a stage failed."""
     console = Console()
     session = open_session(config, set_, endpoint, namespace)
-    from pipeline.kubeflow.parameters import DATA_VERSION
-    from pipeline.kubeflow.run_parameters import read_parameters
     from pipeline.kubeflow.runs import find_same_run, start_run
     from pipeline.kubeflow.versions import find_version
     from pipeline.kubeflow.watch import stage_names
 
     settings = session.config
     found = find_version(session.client, settings.pipeline_name, version)
-    is_given = data_version or any(text.startswith(f"{DATA_VERSION}=") for text in parameter)
-    needs_data_version = DATA_VERSION in read_parameters(found.spec) and not is_given
-    default = find_data_version(session, data, parameter) if needs_data_version else ""
-    values = collect_values(found, parameter, data_version=data_version, default=default)
+    values = collect_values(
+        found,
+        parameter,
+        data_version=data_version,
+        find_default=lambda others: find_data_version(session, found, data, others),
+    )
     started = find_same_run(session.client, found, values) if if_new else None
     told = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
     if started:

@@ -226,7 +226,7 @@ def test_what_a_run_cannot_be_told_is_refused_before_anything_is_sent(
 
 
 def test_run_without_a_data_version_says_how_to_give_one(uploaded, loupe):
-    refused = loupe("kubeflow", "run", "-s", "kubeflow.data_root=/no/such/folder")
+    refused = loupe("kubeflow", "run", "-p", "data_root=/no/such/folder")
     assert refused.code == ConfigError.exit_code
     assert "'/no/such/folder' cannot be seen from here" in refused.text
     assert "--data-version" in refused.text
