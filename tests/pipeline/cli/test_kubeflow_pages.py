@@ -36,6 +36,7 @@ NOT_RUN_HERE = {
     "docker push": "needs a registry",
     "kubectl apply": "needs a cluster; tests/deploy checks the manifests",
     "kubectl --namespace": "needs a cluster",
+    "kubectl describe nodes": "needs a cluster",
     "kubectl cp": "needs a cluster",
     "kubectl create configmap": "needs a cluster; the test below mounts the same file",
     "commit=": "names the commit for the build of an image",

@@ -25,10 +25,9 @@ def late_run():
 def test_a_terminal_gets_a_table_that_says_what_is_stuck():
     console = screen(100)
     with show_run(console, "ml") as report:
-        report(late_run(), [StageProgress("Trainer", "RUNNING", 180)])
+        report(late_run(), [])
         report(late_run(), [StageProgress("Trainer", "PENDING", 600)])
     shown = console.file.getvalue()
-    assert "running, 3 min 00 s" in shown
     assert "waits for its pod, 10 min 00 s" in shown
     assert "Trainer has waited 10 minutes" in shown
 
