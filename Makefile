@@ -17,7 +17,11 @@ flag = $(if $(2),$(1) $(call quote,$(2)))
 SETTINGS = $(call flag,--config,$(CONFIG)) $(foreach setting,$(SET),--set $(call quote,$(setting)))
 RUN_FLAGS = $(call flag,--data,$(DATA)) $(SETTINGS)
 
-SYSTEM_PACKAGES := postgresql redis-server chromium curl
+SYSTEM_PACKAGES := postgresql redis-server chromium curl debootstrap
+# Only where the program is not there yet: these may have come from elsewhere.
+PROGRAM_PACKAGES := kubectl:kubernetes-client dockerd:docker.io
+# Parts of docker.io that newer releases of Debian have as packages of their own.
+SPLIT_PACKAGES := docker-cli docker-buildx
 
 .DEFAULT_GOAL := help
 .PHONY: help packages setup environment run test check format smoke compile serve bench doctor lock clean
@@ -47,9 +51,12 @@ test: environment ## run every test (ARGS="-k name" for some)
 
 packages: ## Debian packages that some tests use and skip without (needs root)
 	@missing=$$(dpkg-query --show --showformat='$${Package} ' $(SYSTEM_PACKAGES) 2>&1 >/dev/null \
-		| sed -n 's/.*matching //p'); if [ -n "$$missing" ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
-		--no-install-recommends $$missing >/dev/null; fi
+		| sed -n 's/.*matching //p'); for pair in $(PROGRAM_PACKAGES); do \
+		command -v "$${pair%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+		if [ -n "$$missing" ]; then apt-get update -qq || exit; case "$$missing" in *docker.io*) \
+		for name in $(SPLIT_PACKAGES); do apt-cache show "$$name" >/dev/null 2>&1 \
+		&& missing="$$missing $$name"; done;; esac; DEBIAN_FRONTEND=noninteractive apt-get \
+		install -qq --yes --no-install-recommends $$missing >/dev/null; fi
 
 check: environment ## check format, lint and types, changing nothing
 	@$(BIN)/ruff format --check .

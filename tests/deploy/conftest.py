@@ -14,6 +14,9 @@ OLDEST_KUBECTL = (1, 27)
 """The first whose kustomize knows all that the manifests use; Debian 12 has 1.20."""
 
 
+NEW_DATA = KUBERNETES.parent / "ci" / "new-data.yaml"
+
+
 @pytest.fixture(scope="session")
 def kubectl():
     """The program; skips where there is none that is new enough."""
@@ -50,6 +53,12 @@ def render(kubectl, tmp_path_factory):
         return list(yaml.safe_load_all(known[folder, components]))
 
     return render
+
+
+@pytest.fixture(scope="session")
+def new_data():
+    """The resources of the example that looks for new images."""
+    return list(yaml.safe_load_all(NEW_DATA.read_text()))
 
 
 def _own_overlay(place, folder, components):

@@ -76,6 +76,12 @@ def test_kubernetes_knows_every_field(way, release, render):
 
 
 @pytest.mark.parametrize("release", RELEASES)
+def test_kubernetes_knows_every_field_of_the_example_for_new_data(release, new_data):
+    for document in new_data:
+        kubernetes_validate.validate(document, release, strict=True)
+
+
+@pytest.mark.parametrize("release", RELEASES)
 def test_a_misspelt_field_is_seen(release, render):
     document = copy.deepcopy(named(render("overlays/cpu"), "StatefulSet", "loupe-gateway"))
     document["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}

@@ -12,6 +12,7 @@ RENDERED = {
     "training": ("training",),
     "bucket": ("base", "models-in-bucket"),
     "python server": ("overlays/cpu", "python-model-server"),
+    "new data": (),
 }
 NEEDS_TOKEN = {"loupe-pipeline"}
 """Service accounts that ask the Kubernetes API."""
@@ -20,7 +21,8 @@ NEEDS_TOKEN = {"loupe-pipeline"}
 @pytest.fixture(params=RENDERED)
 def documents(request, render):
     """The resources of one way to deploy."""
-    return render(*RENDERED[request.param])
+    rendered = RENDERED[request.param]
+    return render(*rendered) if rendered else request.getfixturevalue("new_data")
 
 
 def workloads(documents):
@@ -30,9 +32,16 @@ def workloads(documents):
         if document["kind"] == "InferenceService":
             # KServe gives its pods the labels of the resource.
             yield title, document["metadata"]["labels"], document["spec"]["predictor"]
-        elif "template" in document.get("spec", {}):
-            template = document["spec"]["template"]
-            yield title, template["metadata"]["labels"], template["spec"]
+        else:
+            template = job_template(document).get("template")
+            if template is not None:
+                yield title, template["metadata"]["labels"], template["spec"]
+
+
+def job_template(document):
+    """What starts the pods; a CronJob has it one level deeper."""
+    specification = document.get("spec", {})
+    return specification.get("jobTemplate", {}).get("spec", specification)
 
 
 def containers(pod):
@@ -81,7 +90,7 @@ def resources(title, labels, pod, documents):
 
 def probes(title, labels, pod, documents):
     """Servers are watched; a Job's process tells by its end."""
-    if title.startswith("Job "):
+    if title.startswith(("Job ", "CronJob ")):
         yield "backoffLimit" in job_of(title, documents)
         yield "activeDeadlineSeconds" in job_of(title, documents)
         return
@@ -97,7 +106,7 @@ def probes(title, labels, pod, documents):
 
 def job_of(title, documents):
     (job,) = (d for d in documents if f"{d['kind']} {d['metadata']['name']}" == title)
-    return job["spec"]
+    return job_template(job)
 
 
 def pinned_images(title, labels, pod, documents):
@@ -135,7 +144,8 @@ def no_secret_values(title, labels, pod, documents):
             is_secret = any(
                 word in variable["name"] for word in ("SECRET", "PASSWORD", "DATABASE_URL", "TOKEN")
             )
-            yield not is_secret or "secretKeyRef" in variable.get("valueFrom", {})
+            is_path = variable["name"].endswith("_FILE")
+            yield not is_secret or is_path or "secretKeyRef" in variable.get("valueFrom", {})
     yield not any(document["kind"] == "Secret" for document in documents)
 
 
