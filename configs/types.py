@@ -1,47 +1,16 @@
 """Settings of a run: frozen dataclasses, one per stage, validated when they are made."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from configs.beam import BeamConfig
 from configs.errors import ConfigError
+from configs.validation import require_between, require_one_of
 
-RUNNING_MODES = ("auto", "in_memory", "multi_threading", "multi_processing")
 BACKBONES = ("reference", "compact")
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 SWITCHES = ("auto", "on", "off")
 STRATEGIES = ("auto", "mirrored", "none")
 INFRA_PLATFORMS = ("process", "docker", "kubernetes")
-
-
-def require_between(name: str, value: float, low: float, high: float) -> None:
-    """Check that a setting lies in a closed range.
-
-    Args:
-        name: dotted name of the setting, as the user writes it.
-        value: what was given.
-        low: smallest accepted value.
-        high: largest accepted value.
-
-    Raises:
-        ConfigError: `value` is outside `low`..`high`.
-    """
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}, expected {low} to {high}. Change it in the config.")
-
-
-def require_one_of(name: str, value: str, choices: Collection[str]) -> None:
-    """Check that a setting is one of a few words.
-
-    Args:
-        name: dotted name of the setting, as the user writes it.
-        value: what was given.
-        choices: what is accepted.
-
-    Raises:
-        ConfigError: `value` is not in `choices`.
-    """
-    if value not in choices:
-        raise ConfigError(f"{name} is '{value}', expected one of: {', '.join(choices)}.")
 
 
 @dataclass(frozen=True)
@@ -309,28 +278,6 @@ class PushConfig:
     """
 
     folder: str = ""
-
-
-@dataclass(frozen=True)
-class BeamConfig:
-    """How Beam runs ExampleGen, StatisticsGen, Transform and Evaluator.
-
-    Attributes:
-        runner: a Beam runner's name.
-        running_mode: how DirectRunner reads images; `auto` is in_memory until the data is worth
-            processes. The stages after it always run in_memory, on TensorFlow's threads.
-        num_workers: processes or threads that read; 0 means one per core.
-        extra_args: further Beam flags, such as `--flink_master=...`.
-    """
-
-    runner: str = "DirectRunner"
-    running_mode: str = "auto"
-    num_workers: int = 0
-    extra_args: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_one_of("beam.running_mode", self.running_mode, RUNNING_MODES)
-        require_between("beam.num_workers", self.num_workers, 0, 10_000)
 
 
 @dataclass(frozen=True)
