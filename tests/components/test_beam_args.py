@@ -1,6 +1,5 @@
 import apache_beam
 import pytest
-from apache_beam.io.gcp.gcsio import GcsIO
 from apache_beam.options.pipeline_options import (
     FlinkRunnerOptions,
     GoogleCloudOptions,
@@ -153,7 +152,7 @@ def test_settings_of_flink_that_contradict_are_refused(settings, message):
 
 def test_beam_accepts_the_flags_for_dataflow(monkeypatch):
     # It would ask the bucket whether deleted files are kept, for two minutes without a network.
-    monkeypatch.setattr(GcsIO, "is_soft_delete_enabled", lambda *_: False)
+    monkeypatch.setattr(GoogleCloudOptions, "_warn_if_soft_delete_policy_enabled", lambda *_: None)
     flags = dataflow_args()
     assert errors_of(flags, DataflowRunner()) == []
     options = PipelineOptions(flags)

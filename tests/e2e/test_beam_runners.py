@@ -14,12 +14,20 @@ from pathlib import Path
 import apache_beam
 import pytest
 import tensorflow as tf
-from google.protobuf import text_format
+from google.protobuf import json_format, text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx.types import artifact_utils, standard_artifacts
+from tfx.types.channel_utils import as_channel as channel
 
 from benchmarks.images_60k import make_images
+from components.beam_args import beam_args
+from components.evaluator.component import build_evaluator, eval_config
+from components.evaluator.executor import Executor
+from components.evaluator.report import read_report
 from configs.beam import FlinkConfig
+from configs.load import load_config
+from configs.types import EvaluationConfig
 from schema.features import Split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,3 +189,46 @@ def test_a_portable_runner_makes_what_the_direct_runner_makes(
     for split in (Split.TRAIN, Split.VALIDATION):
         ours = records(direct, "Transform", "transformed_examples", split)
         assert sorted(records(theirs, "Transform", "transformed_examples", split)) == sorted(ours)
+
+
+def evaluate(workspace, folder, settings):
+    """What the Evaluator says of the run's model, with the model itself as its baseline."""
+
+    def newest(artifact, stage, output):
+        artifact.uri = str(max((workspace / "artifacts" / stage / output).iterdir()))
+        return artifact
+
+    examples = newest(standard_artifacts.Examples(), "ExampleGen", "examples")
+    examples.split_names = artifact_utils.encode_split_names(list(Split))
+    model = newest(standard_artifacts.Model(), "Trainer", "model")
+    evaluation, blessing = standard_artifacts.ModelEvaluation(), standard_artifacts.ModelBlessing()
+    for artifact, name in ((evaluation, "evaluation"), (blessing, "blessing")):
+        artifact.uri = str(folder / name)
+        (folder / name).mkdir(parents=True)
+    node = build_evaluator(
+        EvaluationConfig(),
+        examples=channel([examples]),
+        model=channel([model]),
+        baseline=channel([model]),
+    )
+    flags = [*beam_args(load_config(overrides=settings).beam)]
+    flags += node.executor_spec.beam_pipeline_args
+    context = Executor.Context(
+        beam_pipeline_args=flags, tmp_dir=str(folder / "temporary"), unique_id="1"
+    )
+    Executor(context).Do(
+        {"examples": [examples], "model": [model], "baseline_model": [model]},
+        {"evaluation": [evaluation], "blessing": [blessing]},
+        {
+            "eval_config": json_format.MessageToJson(eval_config(EvaluationConfig())),
+            "example_splits": json.dumps([Split.TEST]),
+        },
+    )
+    return read_report(Path(evaluation.uri))
+
+
+@pytest.mark.parametrize("settings", [portable_settings, prism_settings, flink_settings])
+def test_the_evaluator_says_the_same_on_a_portable_runner(settings, pool, first_run, tmp_path):
+    workspace = first_run.workspace
+    theirs = evaluate(workspace, tmp_path / "portable", settings(pool))
+    assert theirs == evaluate(workspace, tmp_path / "direct", [])
