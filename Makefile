@@ -14,13 +14,17 @@ LOCK := .venv/tools/bin/uv pip compile --quiet --generate-hashes --python-versio
 # One word for the shell, whatever is in it: a path may hold blanks and quotes.
 quote = '$(subst ','\'',$(1))'
 flag = $(if $(2),$(1) $(call quote,$(2)))
-RUN_FLAGS = $(call flag,--data,$(DATA)) $(call flag,--config,$(CONFIG)) \
-	$(foreach setting,$(SET),--set $(call quote,$(setting)))
+SETTINGS = $(call flag,--config,$(CONFIG)) $(foreach setting,$(SET),--set $(call quote,$(setting)))
+RUN_FLAGS = $(call flag,--data,$(DATA)) $(SETTINGS)
 
-SYSTEM_PACKAGES := postgresql redis-server chromium curl
+SYSTEM_PACKAGES := postgresql redis-server chromium curl debootstrap
+# Only where the program is not there yet: these may have come from elsewhere.
+PROGRAM_PACKAGES := kubectl:kubernetes-client dockerd:docker.io
+# Parts of docker.io that newer releases of Debian have as packages of their own.
+SPLIT_PACKAGES := docker-cli docker-buildx
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup environment run test check format smoke serve bench doctor lock clean
+.PHONY: help packages setup environment run test check format smoke compile serve bench doctor lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,9 +51,12 @@ test: environment ## run every test (ARGS="-k name" for some)
 
 packages: ## Debian packages that some tests use and skip without (needs root)
 	@missing=$$(dpkg-query --show --showformat='$${Package} ' $(SYSTEM_PACKAGES) 2>&1 >/dev/null \
-		| sed -n 's/.*matching //p'); if [ -n "$$missing" ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
-		--no-install-recommends $$missing >/dev/null; fi
+		| sed -n 's/.*matching //p'); for pair in $(PROGRAM_PACKAGES); do \
+		command -v "$${pair%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+		if [ -n "$$missing" ]; then apt-get update -qq || exit; case "$$missing" in *docker.io*) \
+		for name in $(SPLIT_PACKAGES); do apt-cache show "$$name" >/dev/null 2>&1 \
+		&& missing="$$missing $$name"; done;; esac; DEBIAN_FRONTEND=noninteractive apt-get \
+		install -qq --yes --no-install-recommends $$missing >/dev/null; fi
 
 check: environment ## check format, lint and types, changing nothing
 	@$(BIN)/ruff format --check .
@@ -62,6 +69,10 @@ format: environment ## format and fix what can be fixed by itself
 
 smoke: environment ## the whole pipeline on tiny data, in a workspace of its own
 	@$(BIN)/loupe run --config smoke --workspace $(call quote,$(WORKSPACE)/smoke)
+
+compile: environment ## write the pipeline for Kubeflow Pipelines (CONFIG, SET, OUTPUT)
+	@$(BIN)/loupe kubeflow compile --workspace $(call quote,$(WORKSPACE)) $(SETTINGS) \
+		$(call flag,--output,$(OUTPUT))
 
 serve: environment ## serve the last pushed model (REST_PORT, GRPC_PORT)
 	@$(BIN)/python -m serving.model_server --rest_api_port=$(REST_PORT) --port=$(GRPC_PORT) \
@@ -78,7 +89,7 @@ lock: environment ## write requirements/*.lock from setup.py (ARGS=--upgrade for
 	@for name in bootstrap compiler build; do \
 		$(LOCK) $(ARGS) requirements/$$name.in --output-file requirements/$$name.lock || exit; done
 	@$(LOCK) $(ARGS) setup.py --extra dev --output-file requirements/dev.lock
-	@for name in pipeline model-server gateway; do $(LOCK) $(ARGS) setup.py --extra $$name \
+	@for name in pipeline pipeline-gpu model-server gateway; do $(LOCK) $(ARGS) setup.py --extra $$name \
 		--constraint requirements/dev.lock --output-file requirements/$$name.lock || exit; done
 
 clean: ## remove the environment and caches; workspaces and their models stay

@@ -29,11 +29,16 @@ MODEL_SERVER = [
     "numpy",
     "prometheus-client",
 ]
+# The same with CUDA's libraries, as packages: the image needs no CUDA of its own.
+PIPELINE_GPU = [
+    "tensorflow[and-cuda]==2.21.*" if name.startswith("tensorflow==") else name for name in PIPELINE
+]
 GATEWAY = [
     "ai-edge-litert",
     "aiosqlite",
     "alembic",
     "asyncpg",
+    "backports-strenum<1.3",  # ai-edge-litert asks for it; pip refuses newer ones on Python 3.11
     "fastapi",
     "grpcio",
     "httptools",
@@ -66,6 +71,7 @@ DEVELOPMENT = [
     "litserve",  # the other model server that the benchmarks compare with
     "playwright",  # drives the system's Chromium; downloads no browser of its own
     "schemathesis",
+    "kubernetes-validate",  # the schemas of Kubernetes, for tests of the manifests
     "ruff",
     "pyright[nodejs]",
 ]
@@ -85,6 +91,7 @@ setup(
     },
     extras_require={
         "pipeline": [*PIPELINE, *MODEL_SERVER],
+        "pipeline-gpu": [*PIPELINE_GPU, *MODEL_SERVER],
         "model-server": MODEL_SERVER,
         "gateway": GATEWAY,
         "dev": [*PIPELINE, *MODEL_SERVER, *GATEWAY, *DEVELOPMENT],

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from absl import logging as absl_logging
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
@@ -44,9 +45,9 @@ def run_beam_stages(config: PipelineConfig, workspace: Workspace) -> dict[str, f
     workspace.root.mkdir(parents=True, exist_ok=True)
     events = workspace.root / EVENTS_FILENAME
     recorder = EventRecorder(events)
-    absl_logger = logging.getLogger("absl")  # TFX's own
+    absl_logging.set_verbosity(absl_logging.INFO)  # TFX's own; Transform resets other ways
+    absl_logger = logging.getLogger("absl")
     absl_logger.addHandler(recorder)
-    absl_logger.setLevel(logging.INFO)
     try:
         LocalDagRunner().run(_pipeline(config, workspace))
     finally:
@@ -60,7 +61,7 @@ def _pipeline(config: PipelineConfig, workspace: Workspace) -> Pipeline:
     root = Path(config.data.path)
     files = list_images(root)
     example_gen = build_example_gen(
-        config.data, data_root=root, data_version=fingerprint(files), spans=[1]
+        config.data, data_root=str(root), data_version=fingerprint(files)
     )
     example_gen.with_beam_pipeline_args(reading_args(config.beam, num_images=len(files)))
     examples = example_gen.outputs["examples"]

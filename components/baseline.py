@@ -1,12 +1,28 @@
 """The model that a candidate must not be worse than: the last blessed one before it."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import (
     LatestBlessedModelStrategy,
 )
 from tfx.types import BaseChannel, Channel, standard_artifacts
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the candidate is compared with, and what finds it.
+
+    Attributes:
+        model: channel of the last blessed model, empty when there is none.
+        nodes: what fills the channel.
+    """
+
+    model: BaseChannel
+    nodes: tuple[BaseNode, ...]
+
 
 CANDIDATE_KEY = "candidate"
 MODEL_KEY = "model"
@@ -39,18 +55,19 @@ class LastBlessedModelStrategy(LatestBlessedModelStrategy):
         return {CANDIDATE_KEY: candidates, **(resolved or {})}
 
 
-def build_baseline_resolver(*, candidate: BaseChannel) -> Resolver:
-    """Build the node that looks up the baseline.
+def build_baseline_resolver(candidate: BaseChannel) -> Baseline:
+    """Build what looks the baseline up in ML Metadata.
 
     Args:
         candidate: the model that was just trained.
 
     Returns:
-        The Resolver node; output `model`, empty when no other model was ever blessed.
+        The baseline; its channel is empty when no other model was ever blessed.
     """
-    return Resolver(
+    resolver = Resolver(
         strategy_class=LastBlessedModelStrategy,
         model=Channel(type=standard_artifacts.Model),
         model_blessing=Channel(type=standard_artifacts.ModelBlessing),
         candidate=candidate,
     ).with_id("LastBlessedModel")
+    return Baseline(model=resolver.outputs[MODEL_KEY], nodes=(resolver,))

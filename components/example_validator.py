@@ -22,7 +22,7 @@ from tfx.types import (
 )
 
 from components.code_version import code_version
-from components.statistics_gen import WHOLE_SLICE, select_slice, span_slice
+from components.statistics_gen import WHOLE_SLICE, select_slice, span_slice, spans_of
 from configs.errors import DataError
 from configs.load import from_json, part_to_json
 from configs.types import ValidationConfig
@@ -75,7 +75,7 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: `statistics` and `schema`.
             output_dict: `anomalies`.
-            exec_properties: `spans` (JSON list) and `config`, the JSON of a ValidationConfig.
+            exec_properties: `config`, the JSON of a ValidationConfig.
 
         Raises:
             DataError: a severe anomaly.
@@ -90,9 +90,7 @@ class Executor(base_executor.BaseExecutor):
         schema_uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
         schema = read_schema(Path(schema_uri) / SCHEMA_FILENAME)
         config = from_json(ValidationConfig, exec_properties["config"])
-        anomalies = find_anomalies(
-            statistics, schema, json.loads(exec_properties["spans"]), config.stop_on_drift
-        )
+        anomalies = find_anomalies(statistics, schema, config.stop_on_drift)
         output = artifact_utils.get_single_instance(output_dict["anomalies"])
         path = Path(output.uri) / ANOMALIES_FILENAME
         path.write_text(
@@ -106,7 +104,6 @@ class Executor(base_executor.BaseExecutor):
 def find_anomalies(
     statistics: dict[str, statistics_pb2.DatasetFeatureStatisticsList],
     schema: schema_pb2.Schema,
-    spans: list[int],
     stop_on_drift: bool,
 ) -> list[Anomaly]:
     """Compare statistics with the schema, between spans and between splits.
@@ -114,7 +111,6 @@ def find_anomalies(
     Args:
         statistics: sliced statistics by split name.
         schema: what is allowed.
-        spans: span numbers in the data, ascending.
         stop_on_drift: whether a moved distribution is severe.
 
     Returns:
@@ -128,6 +124,7 @@ def find_anomalies(
         found += _words(tfdv.validate_statistics(whole, schema), split, stop_on_drift)
     schema_violations = {anomaly.feature for anomaly in found}
     comparisons: list[tuple[str, Any]] = []
+    spans = spans_of(statistics.values())
     if len(spans) > 1:
         newest = select_slice(train, span_slice(spans[-1]))
         previous = select_slice(train, span_slice(spans[-2]))
@@ -196,7 +193,6 @@ class ExampleValidatorSpec(component_spec.ComponentSpec):
     """Inputs, outputs and parameters of ExampleValidator."""
 
     PARAMETERS = {  # noqa: RUF012 (TFX reads this name)
-        "spans": component_spec.ExecutionParameter(type=str),
         "config": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
@@ -217,13 +213,12 @@ class ExampleValidator(base_component.BaseComponent):
 
 
 def build_example_validator(
-    config: ValidationConfig, *, spans: list[int], statistics: BaseChannel, schema: BaseChannel
+    config: ValidationConfig, *, statistics: BaseChannel, schema: BaseChannel
 ) -> ExampleValidator:
     """Build the stage that looks for anomalies.
 
     Args:
         config: what stops a run.
-        spans: span numbers in the data, ascending.
         statistics: statistics of the raw examples.
         schema: what is allowed.
 
@@ -231,7 +226,6 @@ def build_example_validator(
         The ExampleValidator node; output `anomalies`.
     """
     spec = ExampleValidatorSpec(
-        spans=json.dumps(spans),
         config=part_to_json(config),
         code_version=code_version(["components/example_validator.py"]),
         statistics=statistics,

@@ -1,5 +1,7 @@
 """StatisticsGen: TFDV over the scalars and the label, whole and per span."""
 
+from collections.abc import Iterable
+
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.components import StatisticsGen
@@ -11,6 +13,7 @@ from schema.features import SPAN, STATISTICS_FEATURES
 
 WHOLE_SLICE = "All Examples"
 """The name TFDV gives the statistics of everything."""
+_SPAN_PREFIX = f"{SPAN}_"
 
 
 def build_statistics_gen(*, examples: BaseChannel) -> StatisticsGen:
@@ -62,4 +65,19 @@ def span_slice(span: int) -> str:
     Returns:
         The name TFDV gives the slice.
     """
-    return f"{SPAN}_{span}"
+    return f"{_SPAN_PREFIX}{span}"
+
+
+def spans_of(splits: Iterable[statistics_pb2.DatasetFeatureStatisticsList]) -> list[int]:
+    """Find the spans that statistics were made of.
+
+    Args:
+        splits: what StatisticsGen wrote, one per split.
+
+    Returns:
+        Span numbers with at least one example in any split, ascending.
+    """
+    names = (dataset.name for statistics in splits for dataset in statistics.datasets)
+    return sorted({
+        int(name.removeprefix(_SPAN_PREFIX)) for name in names if name.startswith(_SPAN_PREFIX)
+    })

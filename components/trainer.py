@@ -1,14 +1,24 @@
 """Trainer: the model is made by `trainer.run_fn`."""
 
+import dataclasses
+import json
 from typing import Any
 
-from tfx.components import Trainer
+from tfx.components.trainer import executor as trainer_executor
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import trainer_pb2
-from tfx.types import BaseChannel
+from tfx.types import (
+    BaseChannel,
+    Channel,
+    component_spec,
+    standard_artifacts,
+    standard_component_specs,
+)
 
 from components.code_version import code_version
-from configs.load import part_to_json
-from configs.types import PipelineConfig
+from configs.load import from_json, part_to_json
+from configs.types import PipelineConfig, TrainConfig
 from schema.features import Split
 
 
@@ -29,33 +39,81 @@ def training_config(config: PipelineConfig) -> dict[str, Any]:
     }
 
 
+class Executor(trainer_executor.GenericExecutor):
+    """TFX's Trainer, whose length of training is a parameter that a run may set."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Train.
+
+        Args:
+            input_dict: TFX's.
+            output_dict: TFX's.
+            exec_properties: TFX's, and `epochs` and `max_steps` as of TrainConfig.
+        """
+        custom_config: dict[str, Any] = json.loads(exec_properties["custom_config"])
+        length = {name: exec_properties[name] for name in ("epochs", "max_steps")}
+        config = from_json(TrainConfig, custom_config["train"])
+        custom_config["train"] = part_to_json(dataclasses.replace(config, **length))
+        super().Do(
+            input_dict,
+            output_dict,
+            {**exec_properties, "custom_config": json.dumps(custom_config)},
+        )
+
+
+class ImageTrainerSpec(standard_component_specs.TrainerSpec):
+    """Inputs, outputs and parameters of ImageTrainer."""
+
+    PARAMETERS = {  # noqa: RUF012 (TFX reads this name)
+        **standard_component_specs.TrainerSpec.PARAMETERS,
+        "epochs": component_spec.ExecutionParameter(type=int),
+        "max_steps": component_spec.ExecutionParameter(type=int),
+    }
+
+
+class ImageTrainer(base_component.BaseComponent):
+    """Trainer with two parameters more than TFX's."""
+
+    SPEC_CLASS = ImageTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+
 def build_trainer(
     config: PipelineConfig,
     *,
-    examples: BaseChannel,
-    transform_graph: BaseChannel,
-    schema: BaseChannel,
+    epochs: int | RuntimeParameter,
+    max_steps: int | RuntimeParameter,
     hyperparameters: BaseChannel | None,
-) -> Trainer:
+    **inputs: BaseChannel,
+) -> ImageTrainer:
     """Build the stage that trains.
 
     Args:
         config: all settings.
-        examples: transformed examples.
-        transform_graph: how they were transformed; ties the model to it in ML Metadata.
-        schema: schema whose label domain gives the ids.
+        epochs: most epochs to train for, or the parameter that says it.
+        max_steps: most optimiser steps, likewise; 0 means no limit.
         hyperparameters: what the search found; None trains with the settings as they are.
+        **inputs: transformed `examples`, the `transform_graph` they were made with (it ties the
+            model to it in ML Metadata), and the `schema` whose label domain gives the ids.
 
     Returns:
         The Trainer node; outputs `model` and `model_run`.
     """
-    return Trainer(
-        examples=examples,
-        transform_graph=transform_graph,
-        schema=schema,
-        hyperparameters=hyperparameters,
+    spec = ImageTrainerSpec(
         run_fn="trainer.run_fn.run_fn",
         train_args=trainer_pb2.TrainArgs(splits=[Split.TRAIN]),
         eval_args=trainer_pb2.EvalArgs(splits=[Split.VALIDATION]),
-        custom_config=training_config(config),
+        custom_config=json.dumps(training_config(config)),
+        epochs=epochs,
+        max_steps=max_steps,
+        hyperparameters=hyperparameters,
+        model=Channel(type=standard_artifacts.Model),
+        model_run=Channel(type=standard_artifacts.ModelRun),
+        **inputs,
     )
+    return ImageTrainer(spec=spec).with_id("Trainer")

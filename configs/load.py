@@ -14,7 +14,17 @@ from typing import Any
 
 import yaml
 
+from configs.cluster import Cluster, parse_cluster
 from configs.errors import ConfigError
+from configs.kubeflow_access import (
+    CA_FILE_VARIABLE,
+    ENDPOINT_VARIABLE,
+    NAMESPACE_VARIABLE,
+    TOKEN_FILE_VARIABLE,
+    TOKEN_VARIABLE,
+    UI_VARIABLE,
+    KubeflowAccess,
+)
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
 
@@ -49,12 +59,15 @@ def load_config(name: str = DEFAULT_CONFIG, overrides: Iterable[str] = ()) -> Pi
     return _build(PipelineConfig, values, prefix="")
 
 
-def load_config_from_environment(environ: Mapping[str, str] | None = None) -> PipelineConfig:
+def load_config_from_environment(
+    environ: Mapping[str, str] | None = None, *, default: str = DEFAULT_CONFIG
+) -> PipelineConfig:
     """Read the config that LOUPE_CONFIG, LOUPE_DATA and LOUPE_SET describe.
 
     Args:
         environ: variables; None means the process environment. The `tfx` CLI starts runners
             without flags, so this is how they are told.
+        default: the named run where LOUPE_CONFIG is not set.
 
     Returns:
         The validated config.
@@ -66,7 +79,7 @@ def load_config_from_environment(environ: Mapping[str, str] | None = None) -> Pi
     overrides = shlex.split(environ.get("LOUPE_SET", ""))
     if environ.get("LOUPE_DATA"):
         overrides.insert(0, f"data.path={json.dumps(environ['LOUPE_DATA'])}")
-    return load_config(environ.get("LOUPE_CONFIG") or DEFAULT_CONFIG, overrides)
+    return load_config(environ.get("LOUPE_CONFIG") or default, overrides)
 
 
 def workspace_from_environment(environ: Mapping[str, str] | None = None) -> Workspace:
@@ -94,6 +107,69 @@ def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Pat
     """
     folder = (os.environ if environ is None else environ).get("LOUPE_RUN_FOLDER")
     return Path(folder) if folder else None
+
+
+def kubeflow_access_from_environment(
+    endpoint: str = "",
+    namespace: str = "",
+    *,
+    given_endpoint: str = "",
+    given_namespace: str = "",
+    environ: Mapping[str, str] | None = None,
+) -> KubeflowAccess:
+    """Find out where Kubeflow Pipelines answers and who asks.
+
+    Args:
+        endpoint: URL from the config, used where the environment names none.
+        namespace: namespace from the config, likewise.
+        given_endpoint: URL from the command line, which wins.
+        given_namespace: namespace from the command line, likewise.
+        environ: variables; None means the process environment.
+
+    Returns:
+        LOUPE_KUBEFLOW_ENDPOINT and LOUPE_KUBEFLOW_NAMESPACE over the config's; the token from
+        LOUPE_KUBEFLOW_TOKEN or the file in LOUPE_KUBEFLOW_TOKEN_FILE; the authority's file from
+        LOUPE_KUBEFLOW_CA_FILE; the address of links from LOUPE_KUBEFLOW_UI.
+
+    Raises:
+        ConfigError: no endpoint, one that is no URL, both a token and a file, or a missing file.
+    """
+    environ = os.environ if environ is None else environ
+    token = environ.get(TOKEN_VARIABLE, "").strip()
+    token_file = environ.get(TOKEN_FILE_VARIABLE, "")
+    if token and token_file:
+        raise ConfigError(
+            f"both {TOKEN_VARIABLE} and {TOKEN_FILE_VARIABLE} are set, expected one. Unset one."
+        )
+    return KubeflowAccess(
+        endpoint=given_endpoint or environ.get(ENDPOINT_VARIABLE) or endpoint,
+        namespace=given_namespace or environ.get(NAMESPACE_VARIABLE) or namespace,
+        token=token,
+        token_file=token_file,
+        ca_file=environ.get(CA_FILE_VARIABLE, ""),
+        ui=environ.get(UI_VARIABLE, ""),
+    )
+
+
+def cluster_from_environment(environ: Mapping[str, str] | None = None) -> Cluster:
+    """Find the workers that train together.
+
+    Args:
+        environ: variables; None means the process environment.
+
+    Returns:
+        What TF_CONFIG says.
+
+    Raises:
+        ConfigError: it is not set, or `parse_cluster` refuses it.
+    """
+    text = (os.environ if environ is None else environ).get("TF_CONFIG")
+    if not text:
+        raise ConfigError(
+            "TF_CONFIG is not set, expected the list of workers. deploy/kubernetes/training shows "
+            "how a Job sets it."
+        )
+    return parse_cluster(text)
 
 
 def to_environment(
@@ -212,15 +288,26 @@ def all_setting_names(config_class: type[Any], prefix: str = "") -> Iterable[str
 
 
 def _convert(hint: Any, value: Any, name: str) -> Any:
+    if isinstance(hint, types.UnionType):  # of one type and None, which an empty value means
+        return None if value is None else _convert(typing.get_args(hint)[0], value, name)
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{name} is {value!r}, expected settings below it such as {name}.x.")
         part = typing.cast(type[Any], hint)
-        return _build(part, typing.cast(dict[str, Any], value), prefix=f"{name}.")
-    if isinstance(hint, types.GenericAlias):
+        return _build(part, _require_mapping(value, name), prefix=f"{name}.")
+    if typing.get_origin(hint) is dict:
+        item = typing.get_args(hint)[1]
+        values = _require_mapping({} if value is None else value, name)
+        return {str(key): _convert(item, each, f"{name}.{key}") for key, each in values.items()}
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
         items: Any = value if isinstance(value, list | tuple) else [value]
-        return tuple(str(item) for item in items)
+        return tuple(_convert(item, each, name) for each in items)
     return _convert_scalar(hint, value, name)
+
+
+def _require_mapping(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{name} is {value!r}, expected settings below it such as {name}.x.")
+    return typing.cast(dict[str, Any], value)
 
 
 def _convert_scalar(hint: Any, value: Any, name: str) -> Any:

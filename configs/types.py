@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from configs.beam import BeamConfig
 from configs.errors import ConfigError
+from configs.kubeflow import KubeflowConfig
 from configs.validation import require_between, require_one_of
 
 BACKBONES = ("reference", "compact")
@@ -298,6 +299,7 @@ class PipelineConfig:
         infra: the trial serving.
         push: where models go.
         beam: how Beam runs.
+        kubeflow: how the pipeline runs on Kubeflow Pipelines.
     """
 
     pipeline_name: str = "loupe"
@@ -313,6 +315,7 @@ class PipelineConfig:
     infra: InfraConfig = field(default_factory=InfraConfig)
     push: PushConfig = field(default_factory=PushConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
+    kubeflow: KubeflowConfig = field(default_factory=KubeflowConfig)
 
     def __post_init__(self) -> None:
         for name in ("pipeline_name", "model_name"):

@@ -50,9 +50,25 @@ class Workspace:
         return self.root / "run.lock"
 
     @property
+    def kubeflow(self) -> Path:
+        """Folder of compiled pipelines."""
+        return self.root / "kubeflow"
+
+    @property
     def gateway_state(self) -> Path:
         """Folder of the prediction API: its SQLite file, spool and secret."""
         return self.root / "gateway"
+
+    def compiled_pipeline(self, pipeline_name: str) -> Path:
+        """Say where a pipeline is compiled to.
+
+        Args:
+            pipeline_name: name of the pipeline.
+
+        Returns:
+            A YAML file for Kubeflow Pipelines.
+        """
+        return self.kubeflow / f"{pipeline_name}.yaml"
 
     def serving(self, model_name: str) -> Path:
         """Folder of a model's version folders.

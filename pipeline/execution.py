@@ -117,8 +117,10 @@ def _run_dag(
     # Imports leave a million objects for good; looking through them again and again takes seconds.
     gc.disable()
     from pipeline.pipeline import create_pipeline
+    from pipeline.surroundings import local_surroundings
 
-    runner, pipeline = make_runner(), create_pipeline(config, workspace, dataset)
+    surroundings = local_surroundings(config, workspace, dataset)
+    runner, pipeline = make_runner(), create_pipeline(config, surroundings)
     gc.freeze()
     gc.enable()
     runner.run(pipeline)

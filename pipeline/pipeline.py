@@ -1,9 +1,7 @@
-"""The DAG: ten stages on one screen."""
+"""The DAG: every stage on one screen."""
 
-from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.orchestration.pipeline import Pipeline
 
-from components.baseline import build_baseline_resolver
 from components.beam_args import beam_args, reading_args
 from components.evaluator.component import build_evaluator
 from components.example_gen.component import build_example_gen
@@ -16,34 +14,34 @@ from components.trainer import build_trainer
 from components.transform.component import build_transform
 from components.tuner import best_hyperparameters, build_tuner
 from configs.types import PipelineConfig
-from configs.workspace import Workspace
-from pipeline.dataset import Dataset
+from pipeline.surroundings import Surroundings
 
 
-def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Dataset) -> Pipeline:
+def create_pipeline(config: PipelineConfig, surroundings: Surroundings) -> Pipeline:
     """Connect the stages.
 
     Args:
         config: all settings.
-        workspace: where artifacts, metadata and models go.
-        dataset: the images.
+        surroundings: where the data comes from, and where artifacts and models go.
 
     Returns:
         The pipeline; a runner decides where it runs.
     """
     example_gen = build_example_gen(
-        config.data, data_root=dataset.root, data_version=dataset.version, spans=dataset.spans
+        config.data, data_root=surroundings.data_root, data_version=surroundings.data_version
     )
-    example_gen.with_beam_pipeline_args(reading_args(config.beam, num_images=dataset.num_files))
+    example_gen.with_beam_pipeline_args(
+        reading_args(config.beam, num_images=surroundings.num_images)
+    )
     examples = example_gen.outputs["examples"]
     statistics_gen = build_statistics_gen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
     schema_gen = build_schema_gen(
-        config.validation, curated_schema=dataset.curated_schema, statistics=statistics
+        config.validation, curated_schema=surroundings.curated_schema, statistics=statistics
     )
     schema = schema_gen.outputs["schema"]
     example_validator = build_example_validator(
-        config.validation, spans=dataset.spans, statistics=statistics, schema=schema
+        config.validation, statistics=statistics, schema=schema
     )
     transform = build_transform(config.transform, examples=examples, schema=schema)
     transform.add_upstream_node(example_validator)
@@ -54,23 +52,24 @@ def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Datas
     )
     trainer = build_trainer(
         config,
+        epochs=surroundings.epochs,
+        max_steps=surroundings.max_steps,
         examples=transformed,
         transform_graph=transform_graph,
         schema=schema,
         hyperparameters=best_hyperparameters(tuner),
     )
     model = trainer.outputs["model"]
-    resolver = build_baseline_resolver(candidate=model)
-    baseline = resolver.outputs["model"]
+    baseline = surroundings.find_baseline(model)
     evaluator = build_evaluator(
-        config.evaluation, examples=examples, model=model, baseline=baseline
+        config.evaluation, examples=examples, model=model, baseline=baseline.model
     )
     infra_validator = build_infra_validator(
         config.infra, config.model_name, model=model, examples=examples
     )
     infra_validator.add_upstream_node(evaluator)
     pusher = build_pusher(
-        config.push.folder or str(workspace.serving(config.model_name)),
+        surroundings.push_folder,
         config.model_name,
         model=model,
         model_blessing=evaluator.outputs["blessing"],
@@ -81,13 +80,14 @@ def create_pipeline(config: PipelineConfig, workspace: Workspace, dataset: Datas
         model_run=trainer.outputs["model_run"],
         evaluation=evaluator.outputs["evaluation"],
     )
+    promotion = surroundings.build_promotion(model, pusher.outputs["pushed_model"])
     stages = [example_gen, statistics_gen, schema_gen, example_validator, transform, tuner, trainer]
-    stages += [resolver, evaluator, infra_validator, pusher]
+    stages += [*baseline.nodes, evaluator, infra_validator, pusher, promotion]
     return Pipeline(
         pipeline_name=config.pipeline_name,
-        pipeline_root=str(workspace.artifacts),
+        pipeline_root=surroundings.artifacts,
         components=[stage for stage in stages if stage is not None],
         enable_cache=config.enable_cache,
-        metadata_connection_config=sqlite_metadata_connection_config(str(workspace.metadata_file)),
+        metadata_connection_config=surroundings.metadata,
         beam_pipeline_args=beam_args(config.beam),
     )

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
-ENVIRONMENTS = ("dev", "pipeline", "model-server")
+ENVIRONMENTS = ("dev", "pipeline", "model-server", "gateway")
 
 
 def pins_of(text: str) -> dict[str, str]:
@@ -70,6 +71,33 @@ def test_needs_of_needs_are_found():
 @pytest.mark.parametrize("name", ENVIRONMENTS[1:])
 def test_environments_agree_on_versions(name: str):
     assert read_pins(name).items() <= read_pins("dev").items()
+
+
+def test_the_gpu_lock_satisfies_setup():
+    # CUDA's packages are not installed here; what they are is said by TensorFlow's own extra.
+    names = [Requirement(text) for text in extra_of_setup("pipeline-gpu")]
+    (tensorflow,) = [each for each in names if each.extras == {"and-cuda"}]
+    cuda = {canonicalize_name(need.name) for need in needs_of(tensorflow)}
+    cuda -= {canonicalize_name(need.name) for need in needs_of(Requirement("tensorflow"))}
+    pins = read_pins("pipeline-gpu")
+    assert len(cuda) > 5
+    assert cuda <= pins.keys()
+    assert {name: pin for name, pin in pins.items() if name not in cuda}.items() <= (
+        read_pins("dev").items()
+    )
+
+
+def test_pip_takes_every_pin_on_this_python():
+    # uv installs what forbids this Python by an upper bound; pip, which builds images, does not.
+    pins = read_pins("dev")
+    refused = [
+        f"{each.name} {each.version} (Python {each.metadata['Requires-Python']})"
+        for each in importlib.metadata.distributions()
+        if pins.get(canonicalize_name(each.name)) == each.version
+        and each.metadata["Requires-Python"]
+        and not SpecifierSet(each.metadata["Requires-Python"]).contains("3.11.14")
+    ]
+    assert refused == []
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)

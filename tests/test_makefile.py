@@ -13,6 +13,7 @@ TARGETS = [
     "check",
     "format",
     "smoke",
+    "compile",
     "serve",
     "bench",
     "doctor",
@@ -71,6 +72,14 @@ def test_folders_may_have_any_name(folder: str):
 def test_smoke_has_a_workspace_of_its_own():
     words = words_after(".venv/bin/loupe run", "smoke")
     assert words == ["--config", "smoke", "--workspace", "workspace/smoke"]
+
+
+def test_compile_hands_settings_on():
+    given = ("CONFIG=kubeflow-gpu", "SET=train.epochs=3", "OUTPUT=my pipeline.yaml")
+    assert words_after(".venv/bin/loupe kubeflow compile", "compile", *given) == [
+        *("--workspace", "workspace", "--config", "kubeflow-gpu", "--set", "train.epochs=3"),
+        *("--output", "my pipeline.yaml"),
+    ]
 
 
 def test_serve_serves_what_run_pushes():

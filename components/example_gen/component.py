@@ -1,9 +1,7 @@
 """ImageExampleGen, and how the pipeline builds it."""
 
-import json
-from pathlib import Path
-
 from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import Channel, component_spec, standard_artifacts
 
 from components.beam_args import worker_imports
@@ -20,7 +18,6 @@ class ImageExampleGenSpec(component_spec.ComponentSpec):
         "data_root": component_spec.ExecutionParameter(type=str),
         "data_version": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
-        "spans": component_spec.ExecutionParameter(type=str),
         "config": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {}  # noqa: RUF012
@@ -41,24 +38,23 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
 
 
 def build_example_gen(
-    config: DataConfig, *, data_root: Path, data_version: str, spans: list[int]
+    config: DataConfig, *, data_root: str | RuntimeParameter, data_version: str | RuntimeParameter
 ) -> ImageExampleGen:
     """Build the stage that reads images.
 
     Args:
         config: the data settings.
-        data_root: folder or manifest of the data set.
-        data_version: fingerprint of the data, so that new data is not answered from cache.
-        spans: span numbers that will be read.
+        data_root: folder or manifest of the data set, or the parameter that names it.
+        data_version: fingerprint of the data, so that new data is not answered from cache, or the
+            parameter that holds it.
 
     Returns:
         The ExampleGen node; output `examples`.
     """
     spec = ImageExampleGenSpec(
-        data_root=str(data_root),
+        data_root=data_root,
         data_version=data_version,
         code_version=code_version(["components/example_gen", "data", "schema", "transform"]),
-        spans=json.dumps(spans),
         config=part_to_json(config),
         examples=Channel(type=standard_artifacts.Examples),
     )

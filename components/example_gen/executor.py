@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 import logging
 import random
 from collections.abc import Iterable
@@ -14,7 +13,8 @@ import orjson
 from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.example_gen.listing import write_listing
+from components.example_gen.listing import read_spans, write_listing
+from components.example_gen.place import open_data
 from components.example_gen.progress import report_progress
 from components.example_gen.reader import INDEX_TAG, QUARANTINE_TAG, ReadImages
 from components.example_gen.report import (
@@ -104,11 +104,13 @@ class Executor(BaseExampleGenExecutor):
         folder = Path(artifact.uri)
         listing = folder / INDEX_FOLDER / LISTING_KEY
         with (
+            open_data(exec_properties[DATA_ROOT_KEY]) as data_root,
             report_progress(_progress_file(listing), listing),
             self._make_beam_pipeline() as pipeline,
         ):
+            places = {DATA_ROOT_KEY: str(data_root), LISTING_KEY: str(listing)}
             collections_by_name = self.GenerateExamplesByBeam(
-                pipeline, {**exec_properties, LISTING_KEY: str(listing)}
+                pipeline, {**exec_properties, **places}
             )
             for split in Split:
                 path = folder / f"Split-{split}" / "data_tfrecord"
@@ -118,16 +120,17 @@ class Executor(BaseExampleGenExecutor):
             for name in (QUARANTINE_TAG, INDEX_TAG):
                 path = folder / INDEX_FOLDER / name
                 _ = collections_by_name[name] | f"Write[{name}]" >> beam.io.WriteToText(str(path))
+        spans = read_spans(listing)
         listing.unlink()
         artifact.split_names = artifact_utils.encode_split_names(list(Split))
-        _finish(folder, config, exec_properties)
+        _finish(folder, config, spans)
 
 
 def _progress_file(listing: Path) -> Path:
     return listing.with_name("progress")
 
 
-def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -> None:
+def _finish(folder: Path, config: DataConfig, spans: list[int]) -> None:
     rows = [_record(row) for row in _read_rows(folder, INDEX_TAG)]
     quarantined = sorted(
         (QuarantinedFile(**row) for row in _read_rows(folder, QUARANTINE_TAG)),
@@ -140,7 +143,7 @@ def _finish(folder: Path, config: DataConfig, exec_properties: dict[str, Any]) -
         num_quarantined=len(quarantined),
         images_per_split={split.value: per_split[split] for split in Split},
         images_per_class=dict(sorted(per_class.items())),
-        spans=sorted(json.loads(exec_properties["spans"])),
+        spans=spans,
         duplicates=dataclasses.asdict(find_duplicates(rows, near_bits=config.near_duplicate_bits)),
     )
     write_report(folder, report, quarantined)

@@ -58,6 +58,19 @@ def read_batch(path: Path, batch: FileBatch) -> list[ImageFile]:
         return [_from_line(listing.readline()) for _ in range(batch.count)]
 
 
+def read_spans(path: Path) -> list[int]:
+    """Name the spans of the files in a listing.
+
+    Args:
+        path: file that `write_listing` wrote.
+
+    Returns:
+        Span numbers, ascending.
+    """
+    with path.open("rb") as listing:
+        return sorted({_from_line(line).span for line in listing})
+
+
 def _to_line(file: ImageFile) -> bytes:
     # JSON's escapes also carry names that are no UTF-8.
     return json.dumps([str(file.path), file.source, file.label, file.split, file.span]).encode() + (

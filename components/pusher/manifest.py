@@ -11,6 +11,8 @@ from components.code_version import ROOT
 from schema.features import MANIFEST_FILENAME
 
 READ_BYTES = 1 << 20
+COMMIT_FILENAME = "git-commit.txt"
+"""What the build of an image writes beside the code, where there is no clone to ask."""
 
 
 def sha256_of_files(folder: Path) -> dict[str, str]:
@@ -41,13 +43,20 @@ def sha256_of_folder(folder: Path) -> str:
     return hashlib.sha256(json.dumps(sha256_of_files(folder)).encode()).hexdigest()
 
 
-def git_commit() -> str:
+def git_commit(root: Path = ROOT) -> str:
     """Name the commit that this code is.
 
+    Args:
+        root: folder of the code.
+
     Returns:
-        The commit's hash, ending in `-dirty` when files differ from it; empty outside a clone.
+        The commit's hash, ending in `-dirty` when files differ from it; in an image what its build
+        was told; empty when nobody knows.
     """
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--dirty"]
+    told = root / COMMIT_FILENAME
+    if told.is_file():
+        return told.read_text(encoding="utf-8").strip()
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):

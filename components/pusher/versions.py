@@ -53,7 +53,7 @@ def publish(source: Path, base: str, prepare: Callable[[Path, int], None]) -> tu
         target = folder / str(version)
         if not target.exists():
             temporary.rename(target)
-            _flush_folder(folder)
+            flush_folder(folder)
             return version, str(target)
         shutil.rmtree(temporary)
 
@@ -84,11 +84,16 @@ def _flush(folder: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
         else:
-            _flush_folder(path)
-    _flush_folder(folder)
+            flush_folder(path)
+    flush_folder(folder)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder reach the disk.
+
+    Args:
+        folder: the folder.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

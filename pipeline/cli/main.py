@@ -11,6 +11,7 @@ from rich.console import Console
 from configs.errors import PipelineError
 from configs.load import DEFAULT_CONFIG, load_config, workspace_from_environment
 from configs.workspace import Workspace
+from pipeline.cli.kubeflow import kubeflow_app
 from serving.gateway.cli import keys_app
 from serving.gateway.database_cli import database_app
 from serving.gateway.review_cli import review_app
@@ -25,6 +26,7 @@ data_app = typer.Typer(help="Sample data.", no_args_is_help=True)
 schema_app = typer.Typer(help="The curated schema.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.add_typer(schema_app, name="schema")
+app.add_typer(kubeflow_app, name="kubeflow")
 app.add_typer(keys_app, name="keys")
 app.add_typer(review_app, name="review")
 app.add_typer(database_app, name="database")

@@ -38,9 +38,9 @@ def schema():
     return infer_schema([statistics_of(frame(BALANCED))], CONFIG)
 
 
-def check(schema, train, test=None, spans=(1,), stop_on_drift=False):
+def check(schema, train, test=None, stop_on_drift=False):
     statistics = {"train": train, "test": test or train}
-    return find_anomalies(statistics, schema, list(spans), stop_on_drift)
+    return find_anomalies(statistics, schema, stop_on_drift)
 
 
 def test_an_inferred_schema_sorts_its_classes_by_name():
@@ -82,7 +82,7 @@ def test_a_scalar_out_of_range_is_severe(schema, feature, changes):
 def test_moved_class_shares_between_spans_are_reported_not_severe(schema):
     moved = frame(["cat"] * 360 + ["dog"] * 40)
     train = statistics_of(frame(BALANCED), **{span_slice(1): frame(BALANCED), span_slice(2): moved})
-    (anomaly,) = check(schema, train, spans=(1, 2))
+    (anomaly,) = check(schema, train)
     assert anomaly.where == "span 2 against span 1"
     assert anomaly.feature == "label"
     assert not anomaly.is_severe

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 import random
 import time
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     # Else a new channel to the same address takes over the dead connection of the old one.
     ("grpc.use_local_subchannel_pool", 1),
+    # A name may stand for several servers, each with its share of the calls.
+    ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
 )
 
 

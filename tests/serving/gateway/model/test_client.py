@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import time
+from concurrent import futures
 
 import grpc
 import numpy as np
@@ -9,7 +11,13 @@ from serving.gateway.errors import NotFoundError, UnprocessableError
 from serving.gateway.model.breaker import BreakerOpenError, BreakerState
 from serving.gateway.model.client import ModelClient
 from serving.gateway.model.errors import ModelGoneError, ModelTimeoutError
-from serving.gateway.model.protos import PREDICT_METHOD, VersionState
+from serving.gateway.model.protos import (
+    PREDICT_METHOD,
+    STATUS_METHOD,
+    GetModelStatusRequest,
+    GetModelStatusResponse,
+    VersionState,
+)
 from serving.gateway.settings import ModelServerSettings
 
 PLAIN, EXPLAINING = 7, 8
@@ -322,3 +330,57 @@ def test_a_server_that_restarts_between_attempts_costs_no_error(photo):
         asyncio.run(ask())
     assert caught.value.http_status == 503
     assert len(calls) == 2  # RESOURCE_EXHAUSTED is no invitation to try again
+
+
+@contextlib.contextmanager
+def _server_of_version(version):
+    """A server that knows one method; yields its port."""
+
+    def answer(request, context):
+        response = GetModelStatusResponse()
+        response.model_version_status.add(version=version, state=VersionState.AVAILABLE)
+        return response
+
+    service, _, method = STATUS_METHOD.removeprefix("/").partition("/")
+    handler = grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=GetModelStatusRequest.FromString,
+        response_serializer=GetModelStatusResponse.SerializeToString,
+    )
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([
+        grpc.method_handlers_generic_handler(service, {method: handler})
+    ])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+def test_calls_are_spread_over_all_servers_of_a_name():
+    async def ask(client):
+        deadline = time.monotonic() + 10
+        seen = []
+        while len(set(seen)) < 2 and time.monotonic() < deadline:
+            (status,) = await client.statuses()
+            seen.append(status.version)
+        for _ in range(10):  # both are connected now
+            (status,) = await client.statuses()
+            seen.append(status.version)
+        return seen[-10:]
+
+    with _server_of_version(1) as first, _server_of_version(2) as second:
+        settings = ModelServerSettings(
+            grpc_address=f"ipv4:127.0.0.1:{first},127.0.0.1:{second}", timeout_seconds=5
+        )
+
+        async def run():
+            client = ModelClient(settings)
+            try:
+                return await ask(client)
+            finally:
+                await client.close()
+
+        assert sorted(asyncio.run(run())) == [1] * 5 + [2] * 5
