@@ -97,5 +97,10 @@ setup(
         "gateway": GATEWAY,
         "dev": [*PIPELINE, *MODEL_SERVER, *GATEWAY, *DEVELOPMENT],
     },
-    entry_points={"console_scripts": ["loupe = pipeline.cli.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "loupe = pipeline.cli.main:main",
+            "loupe-beam-worker = components.beam_worker:main",
+        ]
+    },
 )

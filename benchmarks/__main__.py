@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.figures import Result
+from benchmarks.flink import flink, portable_workers
 from benchmarks.gateway import gateway
 from benchmarks.image_ops import image_ops
 from benchmarks.images_60k import NUM_IMAGES
@@ -31,7 +32,11 @@ BENCHMARKS: dict[str, Callable[[BenchmarkSettings], Result]] = {
     "gateway": gateway,
     "kubeflow_start": kubeflow_start,
     "kubeflow_overhead": kubeflow_overhead,
+    "flink": flink,
+    "portable_workers": portable_workers,
 }
+WHEN_NAMED = ("flink", "portable_workers")
+"""They compare what nobody promised, and one of them needs Java."""
 RESULTS = REPOSITORY_ROOT / "benchmarks" / "results"
 EXIT_NOT_REACHED = 1
 
@@ -71,7 +76,7 @@ def choose(names: list[str]) -> list[str]:
         names: what was asked for.
 
     Returns:
-        The same names; all of them when none was asked for.
+        The same names; all but WHEN_NAMED when none was asked for.
 
     Raises:
         ConfigError: a name that is none of ours.
@@ -82,7 +87,7 @@ def choose(names: list[str]) -> list[str]:
             f"no benchmark is called {', '.join(unknown)}, expected some of: "
             f"{', '.join(BENCHMARKS)}."
         )
-    return names or list(BENCHMARKS)
+    return names or [name for name in BENCHMARKS if name not in WHEN_NAMED]
 
 
 def _run(console: Console, name: str, settings: BenchmarkSettings) -> Result:

@@ -8,6 +8,7 @@ from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.types import BaseChannel
 from tfx_bsl.public.proto import slicing_spec_pb2
 
+from components.beam_args import worker_imports
 from schema.features import SPAN, STATISTICS_FEATURES
 
 WHOLE_SLICE = "All Examples"
@@ -30,7 +31,9 @@ def build_statistics_gen(*, examples: BaseChannel) -> StatisticsGen:
     options = tfdv.StatsOptions(
         feature_allowlist=list(STATISTICS_FEATURES), slicing_config=slicing_config
     )
-    return StatisticsGen(examples=examples, stats_options=options)
+    statistics_gen = StatisticsGen(examples=examples, stats_options=options)
+    statistics_gen.with_beam_pipeline_args(worker_imports("components.statistics_gen"))
+    return statistics_gen
 
 
 def select_slice(

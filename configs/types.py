@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from configs.beam import BeamConfig
 from configs.errors import ConfigError
 from configs.kubeflow import KubeflowConfig
 from configs.validation import require_between, require_one_of
 
-RUNNING_MODES = ("auto", "in_memory", "multi_threading", "multi_processing")
 BACKBONES = ("reference", "compact")
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 SWITCHES = ("auto", "on", "off")
@@ -279,28 +279,6 @@ class PushConfig:
     """
 
     folder: str = ""
-
-
-@dataclass(frozen=True)
-class BeamConfig:
-    """How Beam runs ExampleGen, StatisticsGen, Transform and Evaluator.
-
-    Attributes:
-        runner: a Beam runner's name.
-        running_mode: how DirectRunner reads images; `auto` is in_memory until the data is worth
-            processes. The stages after it always run in_memory, on TensorFlow's threads.
-        num_workers: processes or threads that read; 0 means one per core.
-        extra_args: further Beam flags, such as `--flink_master=...`.
-    """
-
-    runner: str = "DirectRunner"
-    running_mode: str = "auto"
-    num_workers: int = 0
-    extra_args: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        require_one_of("beam.running_mode", self.running_mode, RUNNING_MODES)
-        require_between("beam.num_workers", self.num_workers, 0, 10_000)
 
 
 @dataclass(frozen=True)

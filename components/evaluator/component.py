@@ -8,6 +8,7 @@ from tfx.components import Evaluator
 from tfx.dsl.components.base import executor_spec
 from tfx.types import BaseChannel
 
+from components.beam_args import worker_imports
 from components.code_version import code_version
 from components.evaluator.executor import Executor
 from components.evaluator.extractors import BUCKETS
@@ -46,13 +47,17 @@ def build_evaluator(
     Returns:
         The Evaluator node; outputs `evaluation` and `blessing`.
     """
-    return ImageEvaluator(
+    evaluator = ImageEvaluator(
         examples=examples,
         model=model,
         baseline_model=baseline,
         example_splits=[Split.TEST],
         eval_config=eval_config(config),
     ).with_id("Evaluator")
+    evaluator.with_beam_pipeline_args(
+        worker_imports("components.evaluator.extractors", "components.evaluator.metrics")
+    )
+    return evaluator
 
 
 def eval_config(config: EvaluationConfig) -> tfma.EvalConfig:

@@ -2,10 +2,16 @@
 
 from typing import Any, NamedTuple
 
+# First of all: TFMA imports a module that tfx_bsl no longer has, and then leaves half of its own
+# names undefined. TFX puts a stand-in there. Beam's workers import this and nothing of TFX.
+import tfx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+# isort: split
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.extractors import slice_key_extractor
+from tensorflow_model_analysis.proto import config_pb2
 
 from schema.features import IMAGE_BRIGHTNESS, IMAGE_SHARPNESS
 
@@ -32,7 +38,7 @@ BUCKETS = {
 
 
 def custom_extractors(
-    eval_shared_model: Any, eval_config: tfma.EvalConfig, tensor_adapter_config: Any
+    eval_shared_model: Any, eval_config: config_pb2.EvalConfig, tensor_adapter_config: Any
 ) -> list[tfma.extractors.Extractor]:
     """Say how TFMA gets predictions and slices out of examples.
 

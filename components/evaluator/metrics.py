@@ -8,6 +8,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+# Before TFMA; components/evaluator/extractors.py says why.
+import tfx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+# isort: split
 import apache_beam as beam
 import numpy as np
 import tensorflow_model_analysis as tfma

@@ -4,6 +4,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.types import Channel, component_spec, standard_artifacts
 
+from components.beam_args import worker_imports
 from components.code_version import code_version
 from components.example_gen.executor import Executor
 from configs.load import part_to_json
@@ -57,4 +58,6 @@ def build_example_gen(
         config=part_to_json(config),
         examples=Channel(type=standard_artifacts.Examples),
     )
-    return ImageExampleGen(spec=spec).with_id("ExampleGen")
+    example_gen = ImageExampleGen(spec=spec).with_id("ExampleGen")
+    example_gen.with_beam_pipeline_args(worker_imports("components.example_gen.reader"))
+    return example_gen

@@ -48,5 +48,6 @@ def _report(path: Path, listing: Path, is_over: threading.Event) -> None:
         if done > reported:
             reported = done
             total = total or listing.read_bytes().count(b"\n")
+            done = min(done, total)  # a runner may read a batch twice
             progress = {"done": done, "total": total, "unit": "images"}
             logger.info("read %d of %d files", done, total, extra={"progress": progress})

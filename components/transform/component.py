@@ -5,6 +5,7 @@ from tfx.dsl.components.base import executor_spec
 from tfx.proto import transform_pb2
 from tfx.types import BaseChannel
 
+from components.beam_args import worker_imports
 from components.code_version import code_version
 from components.transform.executor import Executor
 from configs.types import TransformConfig
@@ -31,7 +32,7 @@ def build_transform(
         The Transform node; outputs `transform_graph` and `transformed_examples` (train and
         validation; the test split is only ever read raw, as serving would).
     """
-    return ImageTransform(
+    transform = ImageTransform(
         examples=examples,
         schema=schema,
         preprocessing_fn="transform.preprocessing.preprocessing_fn",
@@ -46,3 +47,5 @@ def build_transform(
         disable_statistics=True,
         disable_analyzer_cache=True,
     ).with_id("Transform")
+    transform.with_beam_pipeline_args(worker_imports("components.transform.materialize"))
+    return transform

@@ -30,8 +30,9 @@ def test_an_unknown_benchmark_is_one_sentence():
     assert "Traceback" not in done.stderr
 
 
-def test_no_names_are_all_names():
-    assert command.choose([]) == list(command.BENCHMARKS)
+def test_no_names_are_all_names_but_those_that_must_be_named():
+    assert {*command.choose([]), *command.WHEN_NAMED} == set(command.BENCHMARKS)
+    assert not {*command.choose([])} & {*command.WHEN_NAMED}
     assert command.choose(["image_ops"]) == ["image_ops"]
 
 

@@ -10,6 +10,8 @@ RENDERED = {
     "kserve": ("overlays/kserve",),
     "pipeline": ("pipeline",),
     "training": ("training",),
+    "flink": ("../flink",),
+    "flink run": ("../flink/run",),
     "bucket": ("base", "models-in-bucket"),
     "python server": ("overlays/cpu", "python-model-server"),
     "new data": (),
