@@ -9,6 +9,7 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.kubeflow import require_image
+from configs.quantity import parse_quantity
 from pipeline.kubeflow.findings import Finding
 
 IMPORTABLE = ("gs://", "s3://", "minio://")
@@ -99,7 +100,20 @@ def _find_in_container(label: str, container: Mapping[str, Any]) -> Iterator[Fin
         require_image(where, container.get("image", ""))
     except ConfigError as error:
         yield Finding("IMAGE", where, str(error).removesuffix("."), "Set kubeflow.image")
-    accelerator = container.get("resources", {}).get("accelerator", {})
+    yield from _find_in_resources(where, container.get("resources", {}))
+
+
+def _find_in_resources(where: str, resources: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in ("Cpu", "Memory"):
+        request, limit = (resources.get(f"resource{name}{kind}") for kind in ("Request", "Limit"))
+        if request and limit and parse_quantity(name, request) > parse_quantity(name, limit):
+            yield Finding(
+                "REQUEST",
+                where,
+                f"it asks for {name.lower()} {request} and may use {limit}: Kubernetes refuses",
+                f"Lower {name.lower()}_request, or raise {name.lower()}",
+            )
+    accelerator = resources.get("accelerator", {})
     resource = accelerator.get("resourceType", accelerator.get("type", ""))
     if accelerator and not _RESOURCE_NAME.fullmatch(resource):
         yield Finding(
