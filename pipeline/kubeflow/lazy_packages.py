@@ -11,8 +11,8 @@ PACKAGES = ("tensorflow_model_analysis", "tfx.components")
 """In the order in which they may run: TFX's adds the names to TFMA that its new versions lack.
 
 Nearly every module of TFX is below the second, whose `__init__` imports all sixteen components; and
-TFX's lists of parameters import the first for the name of one type. Together that is half of what a
-container task imports and does not use."""
+TFX's lists of parameters import the first for the name of one type. Together they are two fifths of
+the time in which a task of TFX's own entry point starts, and most stages use neither."""
 
 _lock = threading.RLock()
 

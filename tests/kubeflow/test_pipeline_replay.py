@@ -11,6 +11,11 @@ def last_words(run):
     return {name: task.log[-2000:] for name, task in run.tasks.items() if task.state == "FAILED"}
 
 
+def last_line(task):
+    """What the stage said last; one line of the launcher comes after it."""
+    return task.log.splitlines()[-2]
+
+
 def artifact(run, task, key):
     return run.tasks[task].execution.artifacts[key]
 
@@ -80,18 +85,18 @@ def test_the_same_run_again_is_answered_from_the_cache(cluster, second_run, thir
     assert len(versions(cluster)) == 2
 
 
-def test_a_model_that_could_not_be_served_is_not_pushed(cluster, third_run, refused_run):
-    """Its blessing has no files, so that the launcher copies nothing for the Pusher."""
-    assert refused_run.state == "SUCCEEDED", last_words(refused_run)
-    assert artifact(refused_run, "InfraValidator", "blessing").properties["blessed"] == 0.0
-    assert "not pushed" in refused_run.tasks["Pusher"].log
-    assert artifact(refused_run, "Pusher", "pushed_model").properties["pushed"] == 0.0
+def test_a_model_that_could_not_be_served_ends_the_run_and_is_not_pushed(cluster, refused_run):
+    assert refused_run.state == "FAILED"
+    assert list(refused_run.tasks)[-1] == "InfraValidator"
+    refusal = refused_run.tasks["InfraValidator"]
+    assert refusal.exit_code == 5
+    assert "StageError: the model is refused, and nothing is pushed: " in last_line(refusal)
     assert len(versions(cluster)) == 2
     pointer = json.loads((cluster.push_folder / ".blessed.json").read_text())
     assert len(pointer["blessed"]) == 2
 
 
-def test_nothing_in_the_metadata_names_a_place_inside_a_pod(cluster, refused_run):
+def test_nothing_in_the_metadata_names_a_place_inside_a_pod(cluster, third_run):
     for recorded in cluster.replay.metadata.artifacts:
         assert recorded.uri.startswith(("s3://loupe/", "minio://mlpipeline/"))
         assert "-pod" not in json.dumps(recorded.properties)
