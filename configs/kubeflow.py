@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.quantity import parse_quantity
 from configs.secrecy import is_secret_name, secret_kind
 from configs.validation import require_between, require_one_of
 from configs.version import VERSION
@@ -34,7 +35,6 @@ TOLERATION_OPERATORS = ("Exists", "Equal")
 TOLERATION_EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 OBJECT_STORES = ("gs://", "s3://", "minio://")
 
-_QUANTITY = re.compile(r"(?:\d+(?:\.\d+)?|\.\d+)(?:m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _VOLUME_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """Kubeflow names the volume after its claim, and volumes take no dots."""
@@ -138,8 +138,9 @@ class StageConfig:
         max_retries: how often a failed stage starts again; empty means twice.
         retry_wait_seconds: pause before the first retry; empty means 30.
         retry_wait_factor: growth of the pause from retry to retry; empty means 2.
-        retry_within_seconds: no retry begins later than this after the first start; empty means a
-            day. Argo counts from there, whatever Kubeflow's name for it says.
+        retry_within_seconds: no retry begins later than this after the first start, and some
+            versions of Argo also end those that still run; empty means a week. Kubeflow calls it
+            the longest pause, which it is not.
         timeout_seconds: longest time a pod may run; 0 means no limit.
         cache: `on` reuses earlier results, `off` never does, `auto` follows `enable_cache`.
     """
@@ -172,7 +173,7 @@ class StageConfig:
             require_image("image", self.image)
         for name in ("cpu", "memory", "cpu_request", "memory_request", "shared_memory"):
             if value := getattr(self, name):
-                _require_match(name, value, _QUANTITY, "a Kubernetes quantity such as 2 or 4Gi")
+                parse_quantity(name, value)
         require_between("gpus", self.gpus, 0, 64)
         require_one_of("cache", self.cache, CACHE_SWITCHES)
         require_between("timeout_seconds", self.timeout_seconds, 0, 30 * 86_400)

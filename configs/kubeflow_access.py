@@ -43,6 +43,10 @@ class KubeflowAccess:
                 f"the token in {TOKEN_VARIABLE} has blanks or letters that no token has (it is not "
                 "shown here). Copy it again, without a line break."
             )
+        if self.ui and not self.ui.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"{UI_VARIABLE} is '{self.ui}', expected http:// or https:// and a host."
+            )
         for variable, path in (
             (TOKEN_FILE_VARIABLE, self.token_file),
             (CA_FILE_VARIABLE, self.ca_file),

@@ -296,12 +296,23 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
     if typing.get_origin(hint) is dict:
         item = typing.get_args(hint)[1]
         values = _require_mapping({} if value is None else value, name)
-        return {str(key): _convert(item, each, f"{name}.{key}") for key, each in values.items()}
+        return {
+            str(key): _convert_item(item, each, f"{name}.{key}") for key, each in values.items()
+        }
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
         items: Any = value if isinstance(value, list | tuple) else [value]
         return tuple(_convert(item, each, name) for each in items)
     return _convert_scalar(hint, value, name)
+
+
+def _convert_item(hint: Any, value: Any, name: str) -> Any:
+    if hint is str and isinstance(value, bool):
+        raise ConfigError(
+            f"{name} is {value!r}, which YAML makes of words such as yes, on and true. Put the "
+            "word that you mean into quotes."
+        )
+    return _convert(hint, value, name)
 
 
 def _require_mapping(value: Any, name: str) -> dict[str, Any]:

@@ -65,7 +65,11 @@ def create_pipeline(config: PipelineConfig, surroundings: Surroundings) -> Pipel
         config.evaluation, examples=examples, model=model, baseline=baseline.model
     )
     infra_validator = build_infra_validator(
-        config.infra, config.model_name, model=model, examples=examples
+        config.infra,
+        config.model_name,
+        stop_when_refused=surroundings.stop_when_refused,
+        model=model,
+        examples=examples,
     )
     infra_validator.add_upstream_node(evaluator)
     pusher = build_pusher(

@@ -28,6 +28,8 @@ class Surroundings:
         curated_schema: the schema that rules; None while there is none.
         epochs: most epochs to train for, or a parameter.
         max_steps: most optimiser steps, or a parameter.
+        stop_when_refused: whether a model that InfraValidator refuses ends the run; where the
+            cache can be told to forget a refusal, it need not.
         push_folder: folder of the version folders.
         find_baseline: function of the candidate to what looks up the last blessed model.
         build_promotion: function of the candidate and what was pushed to a node that notes it for
@@ -42,6 +44,7 @@ class Surroundings:
     curated_schema: Path | None
     epochs: int | RuntimeParameter
     max_steps: int | RuntimeParameter
+    stop_when_refused: bool
     push_folder: str
     find_baseline: Callable[[BaseChannel], Baseline]
     build_promotion: Callable[[BaseChannel, BaseChannel], BaseNode | None]
@@ -69,6 +72,7 @@ def local_surroundings(
         curated_schema=dataset.curated_schema,
         epochs=config.train.epochs,
         max_steps=config.train.max_steps,
+        stop_when_refused=False,
         push_folder=config.push.folder or str(workspace.serving(config.model_name)),
         find_baseline=build_baseline_resolver,
         build_promotion=lambda _model, _pushed: None,

@@ -15,6 +15,7 @@ class ImageInfraValidatorSpec(component_spec.ComponentSpec):
     PARAMETERS = {  # noqa: RUF012 (TFX reads this name)
         "config": component_spec.ExecutionParameter(type=str),
         "model_name": component_spec.ExecutionParameter(type=str),
+        "stop_when_refused": component_spec.ExecutionParameter(type=int),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -34,13 +35,20 @@ class ImageInfraValidator(base_component.BaseComponent):
 
 
 def build_infra_validator(
-    config: InfraConfig, model_name: str, *, model: BaseChannel, examples: BaseChannel
+    config: InfraConfig,
+    model_name: str,
+    *,
+    stop_when_refused: bool,
+    model: BaseChannel,
+    examples: BaseChannel,
 ) -> ImageInfraValidator:
     """Build the stage that serves the candidate.
 
     Args:
         config: where and how it is served.
         model_name: name under which it is served.
+        stop_when_refused: a refusal ends the run. For runners whose cache would give it again,
+            although it may have been the machine's fault.
         model: the candidate.
         examples: raw examples to ask about.
 
@@ -50,6 +58,7 @@ def build_infra_validator(
     spec = ImageInfraValidatorSpec(
         config=part_to_json(config),
         model_name=model_name,
+        stop_when_refused=int(stop_when_refused),
         code_version=code_version([
             "components/infra_validator",
             "serving/model_server",

@@ -15,6 +15,7 @@ from tfx.utils import path_utils
 from components.infra_validator.report import REASON_PROPERTY, write_report
 from components.infra_validator.requests import read_examples, write_warmup_requests
 from components.infra_validator.trial import Trial, TrialFailedError, run_trial
+from configs.errors import StageError
 from configs.load import from_json
 from configs.types import InfraConfig
 from schema.features import WARMUP_FILENAME, Signature, Split
@@ -39,7 +40,11 @@ class Executor(tfx_executor.Executor):
         Args:
             input_dict: `model` and `examples`.
             output_dict: `blessing`.
-            exec_properties: `config`, the JSON of an InfraConfig, and `model_name`.
+            exec_properties: `config`, the JSON of an InfraConfig, `model_name`, and
+                `stop_when_refused`: 1 ends the run, which no cache remembers.
+
+        Raises:
+            StageError: the model is refused, and that ends the run.
         """
         config = from_json(InfraConfig, exec_properties["config"])
         model_name: str = exec_properties["model_name"]
@@ -55,6 +60,9 @@ class Executor(tfx_executor.Executor):
                 blessing.set_string_custom_property(REASON_PROPERTY, reason)
         if blessing.get_int_custom_property(BLESSED_PROPERTY):
             write_warmup_requests(Path(blessing.uri) / WARMUP_FILENAME, examples, model_name)
+        elif exec_properties["stop_when_refused"]:
+            reason = blessing.get_string_custom_property(REASON_PROPERTY)
+            raise StageError(f"the model is refused, and nothing is pushed: {reason}")
         else:
             _keep_out_of_cache(blessing)
 

@@ -1,6 +1,5 @@
 """`loupe kubeflow`: the pipeline on Kubeflow Pipelines."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from rich.console import Console
 from configs.load import load_config, workspace_from_environment
 from configs.workspace import Workspace
 from pipeline.cli.kubeflow_runs import add_commands
+from pipeline.cli.native_logs import native_logs_kept
 
 kubeflow_app = typer.Typer(help="The pipeline on Kubeflow Pipelines.", no_args_is_help=True)
 
@@ -39,11 +39,11 @@ def compile_command(
     settings = load_config(config, set_)
     space = Workspace(workspace.resolve()) if workspace else workspace_from_environment()
     path = output or space.compiled_pipeline(settings.pipeline_name)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its processor
-    from pipeline.kubeflow.compile import compile_pipeline, write_compiled
+    with native_logs_kept():
+        from pipeline.kubeflow.compile import compile_pipeline, write_compiled
 
-    compiled = compile_pipeline(settings)
-    write_compiled(compiled, path)
+        compiled = compile_pipeline(settings)
+        write_compiled(compiled, path)
     tasks = compiled.spec["root"]["dag"]["tasks"]
     Console().print(
         f"[bold]{path}[/] holds {len(tasks)} stages. Next: loupe kubeflow upload", soft_wrap=True

@@ -4,6 +4,7 @@
 command runs and not before.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +83,11 @@ def open_session(config: str, overrides: list[str], endpoint: str, namespace: st
 
 
 def collect_values(
-    version: "Version", texts: list[str], *, data_version: str, default: str
+    version: "Version",
+    texts: list[str],
+    *,
+    data_version: str,
+    find_default: Callable[[Mapping[str, Any]], str],
 ) -> dict[str, Any]:
     """Put the parameters of a run together, and check them before anything is sent.
 
@@ -90,7 +95,7 @@ def collect_values(
         version: version of the pipeline.
         texts: `name=value` from the command line.
         data_version: what `--data-version` gave.
-        default: data version where nothing else gives one; empty for none.
+        find_default: takes the other parameters, returns the data version where none was given.
 
     Returns:
         Values by name.
@@ -107,20 +112,23 @@ def collect_values(
         raise ConfigError(
             f"--data-version and --parameter {DATA_VERSION}=... are both given, expected one."
         )
-    if DATA_VERSION not in values and DATA_VERSION in parameters and (data_version or default):
-        values[DATA_VERSION] = data_version or default
+    if data_version or (DATA_VERSION in parameters and DATA_VERSION not in values):
+        values[DATA_VERSION] = data_version or find_default(values)
     require_all(parameters, values)
     return values
 
 
-def find_data_version(session: Session, data: str, texts: list[str]) -> str:
+def find_data_version(
+    session: Session, version: "Version", data: str, values: Mapping[str, Any]
+) -> str:
     """Fingerprint the images where they can be seen from here.
 
     Args:
         session: the session.
-        data: folder or manifest that `--data` gave; empty means the one that the pods read, which
-            may be mounted here too.
-        texts: `name=value` from the command line, where `data_root` may be one.
+        version: version of the pipeline, whose default says where the pods read.
+        data: folder, manifest or archive that `--data` gave; empty means what the pods read,
+            which may be mounted here too.
+        values: parameters of the run, where the place may be another one.
 
     Returns:
         The fingerprint.
@@ -129,11 +137,12 @@ def find_data_version(session: Session, data: str, texts: list[str]) -> str:
         ConfigError: the images cannot be seen from here.
         DataError: the images cannot train a classifier.
     """
-    from pipeline.kubeflow.run_parameters import data_version_of
+    from pipeline.kubeflow.parameters import DATA_ROOT
+    from pipeline.kubeflow.run_parameters import data_version_of, read_parameters
 
-    roots = [text.partition("=")[2] for text in texts if text.startswith("data_root=")]
-    root = data or (roots or [session.config.kubeflow.data_root])[-1]
-    if not data and not Path(root).exists():
+    parameter = read_parameters(version.spec).get(DATA_ROOT)
+    root = data or values.get(DATA_ROOT) or (parameter.default if parameter else "") or ""
+    if not data and not (root and Path(root).exists()):
         raise ConfigError(
             f"parameter data_version has no value: the images in '{root}' cannot be seen from "
             "here, so that they have no fingerprint. Name the folder here with --data, or give "

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -67,7 +67,7 @@ def show_run(console: Console, namespace: str) -> Generator[Reporter]:
         yield report_table
 
 
-def render_stages(stages: "Sequence[StageProgress]", note: str) -> Table:
+def render_stages(stages: "Sequence[StageProgress]", note: str) -> Group:
     """Draw the stages of a run.
 
     Args:
@@ -75,21 +75,22 @@ def render_stages(stages: "Sequence[StageProgress]", note: str) -> Table:
         note: what to say below them; empty for nothing.
 
     Returns:
-        One row per stage.
+        One row per stage, and the note.
     """
-    table = Table(box=None, padding=(0, 1), show_header=False, caption=note or None)
+    table = Table(box=None, padding=(0, 1), show_header=False)
     for stage in stages:
         table.add_row(stage.name, Text(_state_text(stage), STYLES.get(stage.state, "")))
     if not stages:
         table.add_row("waiting for the first stage", "")
-    return table
+    return Group(table, Text(note, "yellow")) if note else Group(table)
 
 
-def render_runs(rows: "Sequence[RunRow]") -> Table:
+def render_runs(rows: "Sequence[RunRow]", *, is_wide: bool) -> Table:
     """Draw the table of runs.
 
     Args:
         rows: the runs.
+        is_wide: links fit; otherwise a word stands for each, which a terminal lets one click.
 
     Returns:
         One row per run.
@@ -106,7 +107,7 @@ def render_runs(rows: "Sequence[RunRow]") -> Table:
             duration_text(row.duration),
             row.version,
             row.data_version,
-            row.link,
+            Text(row.link if is_wide else "open", f"link {row.link}"),
         )
     return table
 

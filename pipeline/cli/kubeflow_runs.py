@@ -1,6 +1,5 @@
 """`loupe kubeflow upload|run|schedule|runs|wait|delete`: thin wrappers over the client."""
 
-import os
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -30,12 +29,13 @@ from pipeline.cli.kubeflow_client import (
 )
 from pipeline.cli.kubeflow_progress import duration_text, render_runs, say, show_run
 from pipeline.cli.kubeflow_schedule import schedule
+from pipeline.cli.native_logs import native_logs_kept
 from pipeline.cli.run import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from kfp_server_api import V2beta1Run
 
-TABLE_COLUMNS = 240
+TABLE_COLUMNS = 200
 """Width of the table of runs where nobody sees it: a log or a pipe must not fold links."""
 
 
@@ -111,18 +111,18 @@ def run(
     """Start a run, and print its link. With --wait: 0 succeeded, 5 a stage failed."""
     console = Console()
     session = open_session(config, set_, endpoint, namespace)
-    from pipeline.kubeflow.parameters import DATA_VERSION
-    from pipeline.kubeflow.run_parameters import read_parameters
     from pipeline.kubeflow.runs import find_same_run, start_run
     from pipeline.kubeflow.versions import find_version
     from pipeline.kubeflow.watch import stage_names
 
     settings = session.config
     found = find_version(session.client, settings.pipeline_name, version)
-    is_given = data_version or any(text.startswith(f"{DATA_VERSION}=") for text in parameter)
-    needs_data_version = DATA_VERSION in read_parameters(found.spec) and not is_given
-    default = find_data_version(session, data, parameter) if needs_data_version else ""
-    values = collect_values(found, parameter, data_version=data_version, default=default)
+    values = collect_values(
+        found,
+        parameter,
+        data_version=data_version,
+        find_default=lambda others: find_data_version(session, found, data, others),
+    )
     started = find_same_run(session.client, found, values) if if_new else None
     told = ", ".join(f"{key}={value}" for key, value in sorted(values.items()))
     if started:
@@ -162,7 +162,7 @@ def runs(
         return
     if not console.is_terminal:
         console = Console(width=TABLE_COLUMNS)
-    console.print(render_runs(rows))
+    console.print(render_runs(rows, is_wide=console.width >= TABLE_COLUMNS))
 
 
 def wait(
@@ -233,11 +233,11 @@ def _ask(text: str) -> None:
 
 
 def _compile(settings: PipelineConfig, folder: Path) -> Path:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its processor
-    from pipeline.kubeflow.compile import compile_pipeline, write_compiled
-
     path = folder / f"{settings.pipeline_name}.yaml"
-    write_compiled(compile_pipeline(settings), path)
+    with native_logs_kept():
+        from pipeline.kubeflow.compile import compile_pipeline, write_compiled
+
+        write_compiled(compile_pipeline(settings), path)
     return path
 
 

@@ -57,7 +57,12 @@ def schedule(
         applied = set_paused(session.client, title, is_paused=bool(is_paused))
     else:
         found = find_version(session.client, settings.pipeline_name, version)
-        values = collect_values(found, parameter, data_version=data_version, default=SCHEDULED_TIME)
+        values = collect_values(
+            found,
+            parameter,
+            data_version=data_version,
+            find_default=lambda _: SCHEDULED_TIME,
+        )
         wanted = Schedule(
             name=title,
             cron=expression,

@@ -56,9 +56,10 @@ def compile_pipeline(config: PipelineConfig) -> CompiledPipeline:
     Raises:
         ConfigError: a setting that Kubeflow would reject or ignore.
     """
-    from pipeline.kubeflow.surroundings import kubeflow_surroundings
+    from pipeline.kubeflow.surroundings import config_of_pods, kubeflow_surroundings
     from pipeline.pipeline import create_pipeline
 
+    config = config_of_pods(config)
     return compile_dag(create_pipeline(config, kubeflow_surroundings(config)), config)
 
 

@@ -1,5 +1,6 @@
 """Rules about what runs: containers, importers and the types of artifacts."""
 
+import importlib.util
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import yaml
 
 from configs.errors import ConfigError
 from configs.kubeflow import require_image
+from configs.quantity import parse_quantity
 from pipeline.kubeflow.findings import Finding
 
 IMPORTABLE = ("gs://", "s3://", "minio://")
@@ -98,7 +100,20 @@ def _find_in_container(label: str, container: Mapping[str, Any]) -> Iterator[Fin
         require_image(where, container.get("image", ""))
     except ConfigError as error:
         yield Finding("IMAGE", where, str(error).removesuffix("."), "Set kubeflow.image")
-    accelerator = container.get("resources", {}).get("accelerator", {})
+    yield from _find_in_resources(where, container.get("resources", {}))
+
+
+def _find_in_resources(where: str, resources: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in ("Cpu", "Memory"):
+        request, limit = (resources.get(f"resource{name}{kind}") for kind in ("Request", "Limit"))
+        if request and limit and parse_quantity(name, request) > parse_quantity(name, limit):
+            yield Finding(
+                "REQUEST",
+                where,
+                f"it asks for {name.lower()} {request} and may use {limit}: Kubernetes refuses",
+                f"Lower {name.lower()}_request, or raise {name.lower()}",
+            )
+    accelerator = resources.get("accelerator", {})
     resource = accelerator.get("resourceType", accelerator.get("type", ""))
     if accelerator and not _RESOURCE_NAME.fullmatch(resource):
         yield Finding(
@@ -140,18 +155,21 @@ def find_in_types(spec: Mapping[str, Any]) -> Iterator[Finding]:
 def _find_in_type(where: str, artifact_type: Mapping[str, Any]) -> Iterator[Finding]:
     schema: Any = yaml.safe_load(artifact_type.get("instanceSchema", "")) or {}
     title = str(schema.get("title", artifact_type.get("schemaTitle", "")))
-    namespace, _, type_name = title.partition(".")
-    if not _TITLE.fullmatch(title) or (namespace == "tfx" and type_name not in _STANDARD_TYPES):
-        yield Finding(
-            "C14",
-            where,
-            f"its type is '{title}', which the entry point could not import",
-            "Use a type of tfx.types.standard_artifacts, and custom properties for the rest",
-        )
-    elif namespace != "tfx" and schema.get("properties"):
-        yield Finding(
-            "C14",
-            where,
-            f"its type '{title}' declares properties, which TFX loses on the way",
-            "Use a type of tfx.types.standard_artifacts, and custom properties for the rest",
-        )
+    if not _is_importable(title):
+        problem = f"its type is '{title}', which the entry point could not import"
+    elif not title.startswith("tfx.") and schema.get("properties"):
+        problem = f"its type '{title}' declares properties, which TFX loses on the way"
+    else:
+        return
+    fix = "Use a type of tfx.types.standard_artifacts, and custom properties for the rest"
+    yield Finding("C14", where, problem, fix)
+
+
+def _is_importable(title: str) -> bool:
+    # TFX imports the class by its title, but for its own types, which it has a table of.
+    if not _TITLE.fullmatch(title):
+        return False
+    module, _, name = title.partition(".")
+    if module == "tfx":
+        return name in _STANDARD_TYPES
+    return importlib.util.find_spec(module) is not None

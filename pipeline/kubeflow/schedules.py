@@ -283,6 +283,7 @@ def _recover(
 
 
 def _stopped_at(client: KubeflowClient, stopped: Sequence[V2beta1RecurringRun]) -> str | None:
+    # The server's own clock, asked at once: the clock of this machine may be another.
     times = [
         time_of(client.get_recurring_run(str(each.recurring_run_id)).updated_at) for each in stopped
     ]

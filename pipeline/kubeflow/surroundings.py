@@ -1,5 +1,6 @@
 """What differs between this machine and Kubeflow, as `create_pipeline` asks for it."""
 
+import dataclasses
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -7,6 +8,8 @@ from tfx.orchestration.data_types import RuntimeParameter
 
 from components.blessed.component import build_blessed_baseline, build_promotion
 from configs.errors import ConfigError
+from configs.kubeflow import Volume
+from configs.quantity import parse_quantity
 from configs.types import PipelineConfig
 from pipeline.dataset import curated_schema
 from pipeline.kubeflow.parameters import (
@@ -35,6 +38,9 @@ def kubeflow_surroundings(config: PipelineConfig) -> Surroundings:
         ConfigError: a setting that cannot work there.
     """
     folder = _push_folder(config)
+    data = config.kubeflow.data
+    if data.claim and config.kubeflow.data_root.startswith("/"):
+        _require_below("kubeflow.data_root", config.kubeflow.data_root, "kubeflow.data", data)
     if config.infra.platform != "process":
         raise ConfigError(
             f"infra.platform is '{config.infra.platform}', expected 'process' on Kubeflow: the "
@@ -48,6 +54,7 @@ def kubeflow_surroundings(config: PipelineConfig) -> Surroundings:
         curated_schema=curated_schema(config, _dataset_name(config)),
         epochs=_parameter(config, TRAIN_EPOCHS),
         max_steps=_parameter(config, TRAIN_MAX_STEPS),
+        stop_when_refused=True,
         push_folder=folder,
         find_baseline=lambda model: build_blessed_baseline(folder, candidate=model),
         build_promotion=lambda model, pushed: build_promotion(
@@ -56,17 +63,36 @@ def kubeflow_surroundings(config: PipelineConfig) -> Surroundings:
     )
 
 
-def _push_folder(config: PipelineConfig) -> str:
-    folder = config.push.folder or f"{config.kubeflow.models.path}/{config.model_name}"
-    if folder.startswith("gs://"):
-        return folder
-    mount = PurePosixPath(config.kubeflow.models.path or "/nowhere")
-    if mount not in PurePosixPath(folder).parents:
+def config_of_pods(config: PipelineConfig) -> PipelineConfig:
+    """Replace what would be taken from the machine that compiles.
+
+    Args:
+        config: all settings.
+
+    Returns:
+        The settings with as many reading workers as ExampleGen has CPUs, where they are not set.
+    """
+    cpu = config.kubeflow.stage("ExampleGen").cpu
+    workers = max(1, int(parse_quantity("cpu", cpu))) if cpu else 1
+    beam = dataclasses.replace(config.beam, num_workers=config.beam.num_workers or workers)
+    return dataclasses.replace(config, beam=beam)
+
+
+def _require_below(name: str, folder: str, volume_name: str, volume: Volume) -> None:
+    path = PurePosixPath(folder)
+    mount = PurePosixPath(volume.path)
+    if not volume.claim or mount not in (path, *path.parents):
         raise ConfigError(
-            f"push.folder is '{folder}', expected a folder below kubeflow.models.path ('{mount}'), "
-            "where the claim of models is mounted, or a gs:// URL: anything else is gone with the "
-            "pod. Change one of them."
+            f"{name} is '{folder}', expected a gs:// URL or a folder below {volume_name}.path "
+            f"('{volume.path}'), where the claim '{volume.claim}' is mounted. Change one of them."
         )
+
+
+def _push_folder(config: PipelineConfig) -> str:
+    models = config.kubeflow.models
+    folder = config.push.folder or f"{models.path}/{config.model_name}"
+    if not folder.startswith("gs://"):
+        _require_below("push.folder", folder, "kubeflow.models", models)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Versions of the pipeline on the server: one per commit, uploaded whole or not at all."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -69,8 +70,10 @@ def upload_version(client: KubeflowClient, pipeline: str, name: str, file: Path)
     try:
         return _upload(client, pipeline_id, name, file, digest)
     except PipelineError:
-        # A pipeline without a version can do nothing; the server deletes only such ones.
-        client.delete_pipeline(pipeline_id)
+        # A pipeline without a version can do nothing. The server deletes only such ones: when the
+        # version got there and its answer was lost, this is refused, and that is right.
+        with contextlib.suppress(PipelineError):
+            client.delete_pipeline(pipeline_id)
         raise
 
 

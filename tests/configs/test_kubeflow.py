@@ -33,6 +33,7 @@ from configs.load import load_config
         ("stages.Trainer.secrets=[{variable: A, secret: S_S, key: k}]", "the name of a secret"),
         ("stages.Trainer.secrets=[{variable: A, secret: s}]", "the key for A is empty"),
         ("stages.Trainer.environment={A B: c}", "environment is 'A B'"),
+        ("stages.Trainer.environment={A: yes}", "environment.A is True, which YAML.*quotes"),
         ("stages.Trainer.environment=3", "expected settings below it"),
         ("stages=3", "kubeflow.stages is 3, expected settings below it"),
     ],
@@ -105,6 +106,11 @@ def test_a_stage_adds_to_mappings_and_lists_and_replaces_values():
 def test_a_stage_without_settings_gets_those_of_every_stage():
     config = KubeflowConfig(every_stage=StageConfig(cpu="1"))
     assert all(config.stage(name) == config.every_stage for name in STAGES)
+
+
+def test_numbers_in_mappings_of_text_are_text():
+    stage = load_config("kubeflow", ["kubeflow.every_stage.environment={A: 1, B: '', C: on-2}"])
+    assert stage.kubeflow.every_stage.environment == {"A": "1", "B": "", "C": "on-2"}
 
 
 def test_an_empty_value_means_not_set():

@@ -29,6 +29,11 @@ def test_a_token_file_that_is_missing_is_told(tmp_path):
         read({"LOUPE_KUBEFLOW_TOKEN_FILE": str(tmp_path / "no")})
 
 
+def test_a_page_that_is_no_url_is_told():
+    with pytest.raises(ConfigError, match="LOUPE_KUBEFLOW_UI is 'kubeflow', expected http://"):
+        read({"LOUPE_KUBEFLOW_UI": "kubeflow"})
+
+
 def test_links_have_one_slash_and_lead_to_the_page():
     access = KubeflowAccess("http://api/", ui="https://page/pipeline/")
     assert access.run_link("1") == "https://page/pipeline/#/runs/details/1"

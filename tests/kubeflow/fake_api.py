@@ -7,25 +7,18 @@ are written as the real server writes them: whole numbers of 64 bits as text, em
 fields left out, 1970 for a time that has not come, its own default for the service account.
 """
 
-import email.parser
-import email.policy
-import http.server
 import json
 import re
-import threading
-import urllib.parse
 import uuid
 from dataclasses import dataclass, field
 
 import kfp_server_api as api
-import yaml
+
+from tests.kubeflow.fake_rules import RefusalError, page, read_documents, require, strict
 
 PREFIX = "/apis/v2beta1"
 NEVER = "1970-01-01T00:00:00Z"
 DEFAULT_ACCOUNT = "pipeline-runner"
-STRUCT_FIELDS = {"parameters", "pipeline_spec", "plugins_input"}
-PREDICATE_FIELDS = {"operation", "key", "stringValue"}
-FILTER_KEYS = {"display_name", "created_at"}
 JSON_TYPES = {
     "STRING": str,
     "NUMBER_INTEGER": (int, float),
@@ -34,29 +27,6 @@ JSON_TYPES = {
     "LIST": list,
     "STRUCT": dict,
 }
-
-
-class RefusalError(Exception):
-    """An error that the server answers with."""
-
-    def __init__(self, status, message):
-        super().__init__(message)
-        self.status, self.message = status, message
-
-
-@dataclass
-class Request:
-    """What the client sent."""
-
-    method: str
-    path: str
-    query: dict
-    body: object
-    token: str | None
-
-    @property
-    def is_change(self):
-        return self.method != "GET"
 
 
 @dataclass
@@ -323,81 +293,6 @@ class FakeApi:
             raise RefusalError(400, f"parameter(s) provided are not required by pipeline: {extra}")
 
 
-def strict(body, model):
-    """Refuse what the official model class does not know, at every depth."""
-    if not isinstance(body, dict):
-        raise RefusalError(400, "proto: syntax error: unexpected token")
-    check_fields(body, model)
-    return dict(body)
-
-
-def check_fields(body, model):
-    fields = {
-        json_name: model.openapi_types[name] for name, json_name in model.attribute_map.items()
-    }
-    for name, value in body.items():
-        if name not in fields:
-            raise RefusalError(400, f'proto: unknown field "{name}" of {model.__name__}')
-        inner = getattr(api.models, fields[name], None)
-        if name in STRUCT_FIELDS:
-            continue
-        if inner is not None and inner.openapi_types:
-            if not isinstance(value, dict):
-                raise RefusalError(400, f'proto: invalid value for {name}: "{value}"')
-            check_fields(value, inner)
-        elif inner is not None:
-            if value not in inner.allowable_values:
-                raise RefusalError(400, f'proto: invalid value for enum {name}: "{value}"')
-        elif fields[name] == "bool" and not isinstance(value, bool):
-            raise RefusalError(400, f'proto: invalid value for bool {name}: "{value}"')
-        elif fields[name] == "datetime" and not re.fullmatch(r"[-\d]{10}T[:.\d]+Z", value):
-            raise RefusalError(400, f'proto: invalid timestamp {name}: "{value}"')
-
-
-def read_documents(text):
-    documents = list(yaml.safe_load_all(text))
-    specs = [each for each in documents if "pipelineInfo" in each]
-    platforms = [each for each in documents if "platforms" in each]
-    if len(specs) != 1 or len(specs) + len(platforms) != len(documents):
-        raise RefusalError(400, "Failed to read a pipeline spec file")
-    if specs[0].get("schemaVersion") != "2.1.0":
-        raise RefusalError(400, "KFP only supports schema version 2.1.0")
-    return specs[0], platforms[0] if platforms else None
-
-
-def page(request, name, items):
-    """Filter, sort and cut a list as the server does."""
-    query = request.query
-    unknown = set(query) - {
-        "namespace", "filter", "page_token", "page_size", "sort_by", "experiment_id",
-    }  # fmt: skip
-    if unknown:
-        raise RefusalError(400, f"unknown query {unknown}")
-    items = list(items)
-    for predicate in json.loads(query.get("filter") or '{"predicates": []}')["predicates"]:
-        if set(predicate) != PREDICATE_FIELDS or predicate["operation"] not in {"EQUALS", 1}:
-            raise RefusalError(400, f"unsupported predicate {predicate}")
-        if predicate["key"] not in FILTER_KEYS:
-            raise RefusalError(400, f"unrecognized field {predicate['key']}")
-        items = [each for each in items if each.get(predicate["key"]) == predicate["stringValue"]]
-    key, _, direction = query.get("sort_by", "").partition(" ")
-    if key:
-        items.sort(key=lambda each: each[key], reverse=direction == "desc")
-    begin = int(query.get("page_token") or 0)
-    size = int(query.get("page_size") or 20)
-    shown = items[begin : begin + size]
-    answer = {name: shown, "total_size": len(items)}
-    if begin + size < len(items):
-        answer["next_page_token"] = str(begin + size)
-    return answer
-
-
-def require(table, key, kind):
-    if key not in table:
-        raise RefusalError(404, f"{kind} {key} not found")
-    return table[key]
-
-
 ID = r"[-0-9a-f]{36}"
 ROUTES = [
     (f"GET {PREFIX}/healthz", FakeApi.health),
@@ -429,76 +324,3 @@ ROUTES = [
         FakeApi.change_recurring,
     ),
 ]
-
-
-def serve(state):
-    """Serve a state on a free port.
-
-    Returns:
-        The server, whose `shutdown` and `server_close` end it.
-    """
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_request(self):
-            request = self.read_request()
-            state.requests.append(request)
-            for (method, pattern), plan in list(state.plans.items()):
-                if method == request.method and re.search(pattern, self.path):
-                    if plan is ConnectionError:  # after the work was done
-                        state.answer(request)
-                        self.close_connection = True
-                        self.connection.close()
-                        return
-                    status, body, kind = plan[:3]
-                    self.send(status, body.encode(), kind, *plan[3:])
-                    return
-            try:
-                state.check_token(request)
-                status, answer = 200, state.answer(request)
-            except RefusalError as error:
-                status = error.status
-                answer = {"code": 2, "message": error.message, "details": []}
-            self.send(status, json.dumps(answer).encode(), "application/json")
-
-        do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
-
-        def read_request(self):
-            path, _, query = self.path.partition("?")
-            raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-            kind = self.headers.get("content-type", "")
-            return Request(
-                method=self.command,
-                path=path,
-                query={k: v[-1] for k, v in urllib.parse.parse_qs(query).items()},
-                body=read_file(raw, kind) if "multipart" in kind else json.loads(raw or b"null"),
-                token=self.headers.get("authorization"),
-            )
-
-        def send(self, status, body, kind, location=None):
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            if location:
-                self.send_header("Location", location)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    return server
-
-
-def read_file(raw, kind):
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
-        b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw
-    )
-    (part,) = message.iter_parts()
-    assert part.get_param("name", header="content-disposition") == "uploadfile"
-    return part.get_payload(decode=True).decode()

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from pipeline.cli.main import main
-from tests.kubeflow.fake_api import FakeApi, serve
+from tests.kubeflow.fake_api import FakeApi
+from tests.kubeflow.fake_server import serve
 
 STAGES = ("ExampleGen", "Trainer", "Pusher")
 PARAMETERS = {

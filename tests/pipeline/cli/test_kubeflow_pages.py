@@ -17,6 +17,7 @@ from configs.kubeflow_access import (
     TOKEN_VARIABLE,
     UI_VARIABLE,
 )
+from configs.load import load_config
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "kubeflow.md"
@@ -35,6 +36,10 @@ NOT_RUN_HERE = {
     "docker push": "needs a registry",
     "kubectl apply": "needs a cluster; tests/deploy checks the manifests",
     "kubectl --namespace": "needs a cluster",
+    "kubectl describe nodes": "needs a cluster",
+    "kubectl cp": "needs a cluster",
+    "kubectl create configmap": "needs a cluster; the test below mounts the same file",
+    "commit=": "names the commit for the build of an image",
     "kubectl port-forward": "needs a cluster",
     "export LOUPE_KUBEFLOW_TOKEN=": "needs a cluster that gives tokens",
     "export LOUPE_KUBEFLOW_ENDPOINT=": "the test's server is at another port",
@@ -141,8 +146,9 @@ def workflow_commands():
                 yield step["run"], {**workflow["env"], **job.get("env", {})}
 
 
-def test_the_commands_of_the_workflow_work(kubeflow, loupe):
+def test_the_commands_of_the_workflow_work(kubeflow, loupe, workplace):
     kubeflow.finishes_runs = True
+    shutil.copy(ROOT / "configs" / "kubeflow-gpu.yaml", "my-cluster.yaml")
     commands = [each for each in workflow_commands() if each[0] != "make setup"]
     assert len(commands) == 3
     for command, told in commands:
@@ -169,12 +175,16 @@ def test_the_cron_job_starts_one_run_per_state_of_the_images(
 ):
     _, container = cron_job()
     told = {each["name"]: each for each in container["env"]}
+    shutil.copy(ROOT / "configs" / "kubeflow-gpu.yaml", "my-cluster.yaml")
     assert set(told) <= VARIABLES
     monkeypatch.setenv("LOUPE_KUBEFLOW_TOKEN_FILE", str(workplace / "token"))
     (workplace / "token").write_text("abc")
     uploaded.token = "abc"
-    # The claim is mounted where the settings say that it is; here that folder is another one.
-    words = (*container["args"], "-s", f"kubeflow.data_root={workplace / 'photos'}")
+    words = [word.replace("/cluster/", "") for word in container["args"]]
+    # The claim is mounted where the pods read; here that folder is another one.
+    (version,) = uploaded.versions.values()
+    parameters = version["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    parameters["data_root"]["defaultValue"] = str(workplace / "photos")
     for _ in range(2):
         done = loupe(*words)
         assert done.code == 0, done.text
@@ -185,8 +195,6 @@ def test_the_cron_job_starts_one_run_per_state_of_the_images(
 
 
 def test_the_cron_job_mounts_what_it_reads():
-    from configs.load import load_config
-
     pod, container = cron_job()
     settings = load_config("kubeflow").kubeflow
     mounts = {each["name"]: each for each in container["volumeMounts"]}
@@ -197,8 +205,25 @@ def test_the_cron_job_mounts_what_it_reads():
     assert container["image"] == settings.image
     token_file = next(e for e in container["env"] if e["name"] == TOKEN_FILE_VARIABLE)["value"]
     (source,) = next(e for e in pod["volumes"] if e["name"] == "token")["projected"]["sources"]
+    config = container["args"][container["args"].index("--config") + 1]
+    assert Path(config).parent == Path(mounts["cluster"]["mountPath"])
     path = f"{mounts['token']['mountPath']}/{source['serviceAccountToken']['path']}"
     assert path == token_file
+
+
+@pytest.mark.parametrize("name", ["new-data.yaml", "load-images.yaml"])
+def test_pods_have_no_rights_that_they_do_not_need(name):
+    document, policy = yaml.safe_load_all((CI / name).read_text())
+    job = document["spec"].get("jobTemplate", {}).get("spec", {}).get("template", document)
+    (container,) = job["spec"]["containers"]
+    assert job["spec"]["automountServiceAccountToken"] is False
+    assert job["spec"]["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert container["resources"]["limits"]["memory"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["resources"]["limits"].keys() == {"cpu", "memory"}
+    assert container["image"] == load_config("kubeflow").kubeflow.image
+    labels = policy["spec"]["podSelector"]["matchLabels"]
+    assert labels.items() <= job["metadata"]["labels"].items()
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy["spec"]

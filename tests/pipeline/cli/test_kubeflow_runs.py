@@ -109,6 +109,15 @@ def test_a_refused_first_upload_leaves_no_empty_pipeline(kubeflow, compiled_file
     assert not kubeflow.versions
 
 
+def test_an_upload_whose_answer_is_lost_is_there_the_next_time(kubeflow, compiled_file, loupe):
+    kubeflow.plans["POST", "upload_version"] = ConnectionError
+    lost = upload(loupe, compiled_file, "--version", "git-1")
+    assert lost.code == UpstreamError.exit_code
+    assert "did not answer over HTTP" in lost.text
+    assert "there already" in upload(loupe, compiled_file, "--version", "git-1").text
+    assert len(kubeflow.pipelines) == len(kubeflow.versions) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -226,7 +235,7 @@ def test_what_a_run_cannot_be_told_is_refused_before_anything_is_sent(
 
 
 def test_run_without_a_data_version_says_how_to_give_one(uploaded, loupe):
-    refused = loupe("kubeflow", "run", "-s", "kubeflow.data_root=/no/such/folder")
+    refused = loupe("kubeflow", "run", "-p", "data_root=/no/such/folder")
     assert refused.code == ConfigError.exit_code
     assert "'/no/such/folder' cannot be seen from here" in refused.text
     assert "--data-version" in refused.text

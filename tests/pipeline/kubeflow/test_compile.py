@@ -152,6 +152,10 @@ def test_data_is_described_by_parameters_and_looked_at_by_no_one(compiled):
     assert "spans" not in tasks(compiled)["ExampleValidator"]["inputs"]["parameters"]
 
 
+def test_a_refusal_ends_the_run_because_the_cache_would_repeat_it(compiled):
+    assert constants(compiled, "InfraValidator")["stop_when_refused"] == 1
+
+
 def test_settings_of_every_stage_reach_every_stage_and_those_of_one_win(compile_named):
     compiled = compile_named(
         "kubeflow",
@@ -252,10 +256,10 @@ def test_models_may_be_pushed_to_google_cloud_storage(compile_named):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (
-            "push.folder=/elsewhere/loupe",
-            "below kubeflow.models.path .'/models'.*gone with the pod",
-        ),
+        ("push.folder=/elsewhere/loupe", "below kubeflow.models.path .'/models'.*is mounted"),
+        ("kubeflow.models={claim: '', path: ''}", "push.folder is '/models/loupe', expected a gs"),
+        ("kubeflow.data_root=/photos", "data_root is '/photos', .* below kubeflow.data.path"),
+        ("kubeflow.stages.Trainer.memory_request=9Gi", "REQUEST: .* asks for memory 9Gi and may"),
         ("infra.platform=docker", "infra.platform is 'docker', expected 'process' on Kubeflow"),
         ("pipeline_name=My_Loupe", "C5: pipeline_name: 'My_Loupe' is no name.*Use lower case"),
         ("beam.runner=FlinkRunner", "M9: .*--runner=FlinkRunner, whose workers cannot see"),
@@ -264,6 +268,24 @@ def test_models_may_be_pushed_to_google_cloud_storage(compile_named):
 def test_settings_that_cannot_work_on_kubeflow_are_refused(setting, message):
     with pytest.raises(ConfigError, match=message):
         compile_pipeline(load_config("kubeflow", [setting]))
+
+
+@pytest.mark.parametrize(("cpu", "workers"), [("4", 4), ("500m", 1), ("2.5", 2), ("''", 1)])
+def test_workers_follow_the_pod_and_not_the_machine_that_compiles(cpu, workers, compile_named):
+    compiled = compile_named(
+        "kubeflow",
+        "beam.running_mode=multi_processing",
+        f"kubeflow.stages.ExampleGen.cpu={cpu}",
+        f"kubeflow.every_stage.cpu={cpu}",
+    )
+    assert f"--direct_num_workers={workers}" in container(compiled, "ExampleGen")["args"]
+
+
+def test_data_may_lie_in_the_image(compile_named):
+    compiled = compile_named(
+        "kubeflow", "kubeflow.data={claim: '', path: ''}", "kubeflow.data_root=/opt/photos"
+    )
+    assert "pvcMount" not in on_kubernetes(compiled, "ExampleGen")
 
 
 def test_a_search_on_this_machine_cannot_be_imported_there(tmp_path):

@@ -19,6 +19,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2, trainer_pb2
 from tfx.types import Channel, component_spec, standard_artifacts
+from tfx.types.artifact import Artifact, Property, PropertyType
 
 from components.blessed.component import build_blessed_baseline
 from components.blessed.executors import PromoteExecutor
@@ -232,13 +233,36 @@ def test_c13_the_infra_validator_of_tfx(compiled):
         "type: object\n",
         "title: tfx.Nothing\ntype: object\n",
         "title: Model\ntype: object\n",
-        "title: my_types.Photo\ntype: object\nproperties:\n  width:\n    type: integer\n",
+        "title: no_such_module.Photo\ntype: object\n",
+        "title: schema.Photo\ntype: object\nproperties:\n  width:\n    type: integer\n",
     ],
 )
 def test_c14_types_that_the_entry_point_cannot_import(compiled, schema):
     outputs = compiled.spec["components"]["Trainer"]["outputDefinitions"]["artifacts"]
     outputs["model"]["artifactType"] = {"instanceSchema": schema}
     assert "C14" in rules(compiled.spec, compiled.platform, required=["data_version"])
+
+
+class Photo(Artifact):
+    TYPE_NAME = "photos.Photo"
+    PROPERTIES = {"width": Property(type=PropertyType.INT)}  # noqa: RUF012
+
+
+class ShootSpec(component_spec.ComponentSpec):
+    PARAMETERS = {}  # noqa: RUF012
+    INPUTS = {}  # noqa: RUF012
+    OUTPUTS = {"photo": component_spec.ChannelParameter(type=Photo)}  # noqa: RUF012
+
+
+class Shoot(BaseComponent):
+    SPEC_CLASS = ShootSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PromoteExecutor)
+
+
+def test_c14_what_tfx_itself_cannot_compile_is_told_as_ours():
+    shoot = Shoot(ShootSpec(photo=Channel(type=Photo)))
+    with pytest.raises(ConfigError, match="TFX cannot compile the pipeline for Kubeflow: KeyError"):
+        compile_dag(Pipeline("test", "root", components=[shoot]), load_config("kubeflow"))
 
 
 def test_c15_a_module_file(tmp_path):

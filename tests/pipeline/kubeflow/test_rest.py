@@ -1,5 +1,6 @@
 """What a user reads when Kubeflow Pipelines refuses, or is not there."""
 
+import contextlib
 import datetime
 import socket
 import ssl
@@ -62,6 +63,26 @@ def test_an_endpoint_that_never_answers(kubeflow, loupe, monkeypatch, silent_por
     failed = loupe("kubeflow", "runs", "--endpoint", f"http://127.0.0.1:{silent_port}")
     assert failed.code == UpstreamTimeoutError.exit_code
     assert "took the request and did not answer within 0.2 s" in failed.text
+
+
+@pytest.fixture
+def full_port():
+    """A port whose queue of connections is full, so that the kernel drops further ones."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = listener.getsockname()[1]
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def test_an_endpoint_that_swallows_connections(kubeflow, loupe, monkeypatch, full_port):
+    monkeypatch.setattr(rest, "CONNECT_SECONDS", 0.3)
+    failed = loupe("kubeflow", "runs", "--endpoint", f"http://127.0.0.1:{full_port}")
+    assert failed.code == UpstreamTimeoutError.exit_code
+    assert f"nothing answered at 127.0.0.1:{full_port} within 0.3 s" in failed.text
 
 
 @pytest.mark.parametrize(
@@ -191,6 +212,8 @@ def test_a_token_in_an_answer_is_not_repeated(token, loupe):
     failed = loupe("kubeflow", "runs")
     assert "bad header: Bearer (token)" in failed.text
     assert TOKEN not in failed.text
+    token.plans["GET", "pipelines"] = (500, f"plain {TOKEN}", "text/plain")
+    assert "plain (token)" in loupe("kubeflow", "runs").text
 
 
 def test_a_namespace_without_rights(uploaded, loupe):

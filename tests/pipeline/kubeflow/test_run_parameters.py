@@ -3,7 +3,7 @@ import json
 import zipfile
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from configs.errors import ConfigError
@@ -15,6 +15,8 @@ from pipeline.kubeflow.run_parameters import (
     require_all,
 )
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is slow, and no failure."""
 KINDS = {
     "NUMBER_INTEGER": st.integers(-(2**53), 2**53),
     "NUMBER_DOUBLE": st.floats(allow_nan=False, allow_infinity=False),
@@ -28,6 +30,7 @@ def known(kind):
     return {"x": Parameter("x", kind, is_required=True)}
 
 
+@PATIENT
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_a_value_comes_back_as_it_was_written(kind, data):
     value = data.draw(KINDS[kind])
@@ -36,11 +39,13 @@ def test_a_value_comes_back_as_it_was_written(kind, data):
     assert type(parsed) is type(value)
 
 
+@PATIENT
 @given(st.text())
 def test_text_is_kept_letter_by_letter(text):
     assert parse_values(known("STRING"), [f"x={text}"]) == {"x": text}
 
 
+@PATIENT
 @given(st.sampled_from(sorted(KINDS)), st.text())
 def test_any_text_becomes_a_value_that_json_can_hold_or_is_refused(kind, text):
     with contextlib.suppress(ConfigError):

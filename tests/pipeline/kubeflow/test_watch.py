@@ -1,6 +1,5 @@
 """What is read out of the tasks of a run."""
 
-import io
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,10 +11,8 @@ from kfp_server_api import (
     V2beta1Run,
     V2beta1RunDetails,
 )
-from rich.console import Console
 
 from configs.errors import UpstreamTimeoutError
-from pipeline.cli.kubeflow_progress import duration_text, show_run
 from pipeline.kubeflow.rest import RefusedError
 from pipeline.kubeflow.watch import (
     OUTAGE,
@@ -183,23 +180,3 @@ def test_a_token_that_expires_while_waiting_ends_it_at_once(clock, status):
     with pytest.raises(RefusedError):
         watch_run(AwayServer([refusal], clock), run("RUNNING"), STAGES, lambda *_: None)
     assert clock[0] == 0
-
-
-def test_a_terminal_gets_a_table():
-    screen = io.StringIO()
-    with show_run(Console(file=screen, force_terminal=True, width=100), "ml") as report:
-        found = run("RUNNING", task("Trainer", "RUNNING", begun=NOW - timedelta(minutes=3)))
-        report(found, read_stages(found, STAGES))
-    assert "Trainer" in screen.getvalue()
-    assert "running, " in screen.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (184, "3 min 04 s"), (3720, "1 h 02 min")]
-)
-def test_durations_are_short(seconds, text):
-    assert duration_text(timedelta(seconds=seconds)) == text
-
-
-def test_an_unknown_duration_is_left_out():
-    assert not duration_text(None)
