@@ -11,7 +11,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && /environment/bin/pip install --no-cache-dir --no-compile --only-binary=:all: \
         --require-hashes --requirement /locks/gateway.lock \
     && /environment/bin/pip uninstall --yes pip setuptools \
-    && /environment/bin/python -m compileall -q /environment/lib
+    && /environment/bin/python -m compileall -q -j 0 /environment/lib
 
 FROM ${PYTHON_IMAGE} AS code
 COPY configs /app/configs

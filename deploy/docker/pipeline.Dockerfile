@@ -17,7 +17,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && /environment/bin/pip install --no-cache-dir --no-compile --no-build-isolation \
         --require-hashes --requirement /locks/pipeline.lock \
     && /environment/bin/pip uninstall --yes pip \
-    && /environment/bin/python -m compileall -q /environment/lib
+    && /environment/bin/python -m compileall -q -j 0 /environment/lib
 
 FROM ${PYTHON_IMAGE} AS code
 COPY configs /app/configs

@@ -190,6 +190,8 @@ def _refuse(access: KubeflowAccess, error: ApiException) -> NoReturn:
 
 def _server_text(body: Any, access: KubeflowAccess) -> str:
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body or "")
+    if token := access.read_token():
+        text = text.replace(token, "(token)")
     try:
         parsed: Any = json.loads(text)
     except ValueError:
@@ -198,8 +200,7 @@ def _server_text(body: Any, access: KubeflowAccess) -> str:
     if isinstance(parsed, dict):
         answer = cast(dict[str, Any], parsed)
         text = str(answer.get("message") or answer.get("error_message") or answer.get("error"))
-    token = access.read_token()
-    return _one_line(text.replace(token, "(token)") if token else text)
+    return _one_line(text)
 
 
 def _one_line(text: str) -> str:

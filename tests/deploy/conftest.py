@@ -14,7 +14,7 @@ OLDEST_KUBECTL = (1, 27)
 """The first whose kustomize knows all that the manifests use; Debian 12 has 1.20."""
 
 
-NEW_DATA = KUBERNETES.parent / "ci" / "new-data.yaml"
+EXAMPLES = [KUBERNETES.parent / "ci" / f"{name}.yaml" for name in ("new-data", "load-images")]
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +56,9 @@ def render(kubectl, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def new_data():
-    """The resources of the example that looks for new images."""
-    return list(yaml.safe_load_all(NEW_DATA.read_text()))
+def examples():
+    """The resources of the examples beside the kustomizations."""
+    return [d for path in EXAMPLES for d in yaml.safe_load_all(path.read_text())]
 
 
 def _own_overlay(place, folder, components):

@@ -78,8 +78,8 @@ def test_kubernetes_knows_every_field(way, release, render):
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_kubernetes_knows_every_field_of_the_example_for_new_data(release, new_data):
-    for document in new_data:
+def test_kubernetes_knows_every_field_of_the_examples(release, examples):
+    for document in examples:
         kubernetes_validate.validate(document, release, strict=True)
 
 

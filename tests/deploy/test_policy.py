@@ -14,7 +14,7 @@ RENDERED = {
     "flink run": ("../flink/run",),
     "bucket": ("base", "models-in-bucket"),
     "python server": ("overlays/cpu", "python-model-server"),
-    "new data": (),
+    "examples": (),
 }
 NEEDS_TOKEN = {"loupe-pipeline"}
 """Service accounts that ask the Kubernetes API."""
@@ -24,7 +24,7 @@ NEEDS_TOKEN = {"loupe-pipeline"}
 def documents(request, render):
     """The resources of one way to deploy."""
     rendered = RENDERED[request.param]
-    return render(*rendered) if rendered else request.getfixturevalue("new_data")
+    return render(*rendered) if rendered else request.getfixturevalue("examples")
 
 
 def workloads(documents):
@@ -34,6 +34,8 @@ def workloads(documents):
         if document["kind"] == "InferenceService":
             # KServe gives its pods the labels of the resource.
             yield title, document["metadata"]["labels"], document["spec"]["predictor"]
+        elif document["kind"] == "Pod":
+            yield title, document["metadata"]["labels"], document["spec"]
         else:
             template = job_template(document).get("template")
             if template is not None:
@@ -91,7 +93,10 @@ def resources(title, labels, pod, documents):
 
 
 def probes(title, labels, pod, documents):
-    """Servers are watched; a Job's process tells by its end."""
+    """Servers are watched; a Job's process tells by its end, and a lone pod has one."""
+    if title.startswith("Pod "):
+        yield "activeDeadlineSeconds" in pod
+        return
     if title.startswith(("Job ", "CronJob ")):
         yield "backoffLimit" in job_of(title, documents)
         yield "activeDeadlineSeconds" in job_of(title, documents)

@@ -213,7 +213,7 @@ def test_the_cron_job_mounts_what_it_reads():
 
 @pytest.mark.parametrize("name", ["new-data.yaml", "load-images.yaml"])
 def test_pods_have_no_rights_that_they_do_not_need(name):
-    document = yaml.safe_load((CI / name).read_text())
+    document, policy = yaml.safe_load_all((CI / name).read_text())
     job = document["spec"].get("jobTemplate", {}).get("spec", {}).get("template", document)
     (container,) = job["spec"]["containers"]
     assert job["spec"]["automountServiceAccountToken"] is False
@@ -223,3 +223,7 @@ def test_pods_have_no_rights_that_they_do_not_need(name):
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert container["resources"]["limits"].keys() == {"cpu", "memory"}
     assert container["image"] == load_config("kubeflow").kubeflow.image
+    labels = policy["spec"]["podSelector"]["matchLabels"]
+    assert labels.items() <= job["metadata"]["labels"].items()
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy["spec"]

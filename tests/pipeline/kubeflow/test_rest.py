@@ -212,6 +212,8 @@ def test_a_token_in_an_answer_is_not_repeated(token, loupe):
     failed = loupe("kubeflow", "runs")
     assert "bad header: Bearer (token)" in failed.text
     assert TOKEN not in failed.text
+    token.plans["GET", "pipelines"] = (500, f"plain {TOKEN}", "text/plain")
+    assert "plain (token)" in loupe("kubeflow", "runs").text
 
 
 def test_a_namespace_without_rights(uploaded, loupe):
