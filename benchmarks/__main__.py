@@ -12,6 +12,8 @@ from benchmarks.figures import Result
 from benchmarks.gateway import gateway
 from benchmarks.image_ops import image_ops
 from benchmarks.images_60k import NUM_IMAGES
+from benchmarks.kubeflow_overhead import kubeflow_overhead
+from benchmarks.kubeflow_start import kubeflow_start
 from benchmarks.machine import machine_facts
 from benchmarks.pipeline_overhead import cached_rerun, clothing_overhead, pipeline_overhead
 from benchmarks.results import make_table, write_result
@@ -27,6 +29,8 @@ BENCHMARKS: dict[str, Callable[[BenchmarkSettings], Result]] = {
     "pipeline_overhead": pipeline_overhead,
     "serving": serving,
     "gateway": gateway,
+    "kubeflow_start": kubeflow_start,
+    "kubeflow_overhead": kubeflow_overhead,
 }
 RESULTS = REPOSITORY_ROOT / "benchmarks" / "results"
 EXIT_NOT_REACHED = 1

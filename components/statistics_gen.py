@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from tfx.components import StatisticsGen
+from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.types import BaseChannel
 from tfx_bsl.public.proto import slicing_spec_pb2
 

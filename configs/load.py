@@ -172,6 +172,20 @@ def cluster_from_environment(environ: Mapping[str, str] | None = None) -> Cluste
     return parse_cluster(text)
 
 
+def kubeflow_local_root_from_environment(environ: Mapping[str, str] | None = None) -> Path:
+    """Find the folder below which Kubeflow's launcher keeps its local copies of artifacts.
+
+    Args:
+        environ: variables; None means the process environment.
+
+    Returns:
+        LOUPE_KUBEFLOW_LOCAL_ROOT, set by tests only, or the root folder: the launcher writes to
+        /gcs, /s3 and /minio.
+    """
+    folder = (os.environ if environ is None else environ).get("LOUPE_KUBEFLOW_LOCAL_ROOT")
+    return Path(folder or "/")
+
+
 def to_environment(
     name: str, data: str, overrides: Iterable[str], workspace: Path, run_folder: Path
 ) -> dict[str, str]:

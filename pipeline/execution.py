@@ -6,13 +6,12 @@ import gc
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 
-from configs.errors import PipelineError, StageError
 from configs.load import (
     load_config_from_environment,
     run_folder_from_environment,
@@ -20,6 +19,7 @@ from configs.load import (
 )
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
+from pipeline.causes import explain
 from pipeline.dataset import find_dataset
 from pipeline.events import DONE, EventRecorder
 from pipeline.run_folder import (
@@ -149,29 +149,3 @@ def _summarize(
     if facts.get("version"):
         return RunSummary(status=PUSHED, exit_code=EXIT_PUSHED, **facts)
     return RunSummary(status=NOT_BLESSED, exit_code=EXIT_NOT_BLESSED, **facts)
-
-
-def explain(error: BaseException) -> PipelineError:
-    """Find the error that a person can act on.
-
-    Args:
-        error: what a runner raised, perhaps wrapped by Beam or TFX.
-
-    Returns:
-        The PipelineError in its chain of causes, else a StageError with the innermost message.
-    """
-    chain = list(_causes(error))
-    for each in chain:
-        if isinstance(each, PipelineError):
-            return each
-    innermost = chain[-1]
-    text = " ".join(str(innermost).split()) or "no message"
-    return StageError(f"{type(innermost).__name__}: {text[:600]}")
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__

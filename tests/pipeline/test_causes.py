@@ -1,7 +1,7 @@
 import itertools
 
 from configs.errors import DataError, StageError
-from pipeline.execution import explain
+from pipeline.causes import explain
 
 
 def chain(*errors):
