@@ -109,20 +109,6 @@ def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Pat
     return Path(folder) if folder else None
 
 
-def kubeflow_local_root_from_environment(environ: Mapping[str, str] | None = None) -> Path:
-    """Find the folder below which Kubeflow's launcher keeps its local copies of artifacts.
-
-    Args:
-        environ: variables; None means the process environment.
-
-    Returns:
-        LOUPE_KUBEFLOW_LOCAL_ROOT, set by tests only, or the root folder: the launcher writes to
-        /gcs, /s3 and /minio.
-    """
-    folder = (os.environ if environ is None else environ).get("LOUPE_KUBEFLOW_LOCAL_ROOT")
-    return Path(folder or "/")
-
-
 def kubeflow_access_from_environment(
     endpoint: str = "",
     namespace: str = "",
@@ -184,6 +170,20 @@ def cluster_from_environment(environ: Mapping[str, str] | None = None) -> Cluste
             "how a Job sets it."
         )
     return parse_cluster(text)
+
+
+def kubeflow_local_root_from_environment(environ: Mapping[str, str] | None = None) -> Path:
+    """Find the folder below which Kubeflow's launcher keeps its local copies of artifacts.
+
+    Args:
+        environ: variables; None means the process environment.
+
+    Returns:
+        LOUPE_KUBEFLOW_LOCAL_ROOT, set by tests only, or the root folder: the launcher writes to
+        /gcs, /s3 and /minio.
+    """
+    folder = (os.environ if environ is None else environ).get("LOUPE_KUBEFLOW_LOCAL_ROOT")
+    return Path(folder or "/")
 
 
 def to_environment(
