@@ -18,6 +18,7 @@ NOT_RUN_HERE = {
     "make run": "needs Flink's job server; tests/e2e/test_beam_runners.py runs stages on it",
     ".venv/bin/loupe run": "needs Flink or Dataflow; the settings are read below",
     "kubectl apply": "needs a cluster; the folders are rendered by test_policy.py",
+    ".venv/bin/python -m benchmarks": "takes minutes; that the names exist is looked up below",
     "kubectl logs": "needs a cluster; the job is looked up in the manifests",
 }
 RUN_ELSEWHERE = (".venv/bin/python -m components.beam_worker_pool",)
@@ -45,6 +46,14 @@ def test_settings_of_the_commands_make_flags():
         overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
         config = load_config(words[words.index("--config") + 1], overrides)
         assert beam_args(config.beam)
+
+
+def test_the_benchmarks_exist():
+    from benchmarks.__main__ import BENCHMARKS
+
+    named = re.findall(r"-m benchmarks (\w+)", PAGE)
+    assert len(named) == 2
+    assert set(named) <= set(BENCHMARKS)
 
 
 def test_the_versions_are_those_of_the_code_and_the_manifests():

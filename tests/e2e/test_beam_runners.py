@@ -4,11 +4,13 @@ Flink needs Java and a jar of 200 MB. Prism is Beam's own portable runner in Go.
 in Python comes with Beam, so that something portable runs everywhere.
 """
 
+import functools
 import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import apache_beam
@@ -93,9 +95,12 @@ def prism_settings(pool):
 
 
 def flink_settings(pool):
+    jar, reason = flink_job_server_jar()
+    if jar is None:
+        pytest.skip(reason)
     return [
         "beam.runner=FlinkRunner",
-        f"beam.flink.job_server_jar={flink_job_server_jar()}",
+        f"beam.flink.job_server_jar={jar}",
         "beam.flink.environment=EXTERNAL",
         f"beam.flink.worker={pool}",
         "beam.flink.workers_per_task_manager=2",
@@ -103,25 +108,29 @@ def flink_settings(pool):
     ]
 
 
+@functools.cache
 def flink_job_server_jar():
-    """The jar for the installed Beam, through Maven and its cache; or a skip that says why."""
+    """The jar for the installed Beam, through Maven and its cache; or None and why not."""
     if shutil.which("java") is None:
-        pytest.skip("no 'java' on PATH: Flink runs on it")
+        return None, "no 'java' on PATH: Flink runs on it"
     artifact, version = (
         f"beam-runners-flink-{FlinkConfig().version}-job-server",
         apache_beam.__version__,
     )
     repository = Path.home() / ".m2" / "repository" / "org" / "apache" / "beam"
     jar = repository / artifact / version / f"{artifact}-{version}.jar"
-    if not jar.exists():
-        if shutil.which("mvn") is None:
-            pytest.skip(f"neither '{jar}' nor 'mvn', which would fetch it")
-        name = f"org.apache.beam:{artifact}:{version}"
-        command = ["mvn", "-q", "-B", "dependency:get", "-Dtransitive=false", f"-Dartifact={name}"]
-        got = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if not jar.exists():
-            pytest.skip(f"Maven cannot get {name}: {(got.stdout + got.stderr).strip()[:300]}")
-    return jar
+    if jar.exists():
+        return jar, ""
+    if shutil.which("mvn") is None:
+        return None, f"neither '{jar}' nor 'mvn', which would fetch it"
+    name = f"org.apache.beam:{artifact}:{version}"
+    command = ["mvn", "-q", "-B", "-U", "-Dstyle.color=never", "dependency:get"]
+    command += ["-Dtransitive=false", f"-Dartifact={name}"]
+    got = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if jar.exists():
+        return jar, ""
+    said = re.search(r"Couldn't download.*|Could not.*", got.stdout + got.stderr)
+    return None, f"Maven cannot get {name}: {said[0][:120] if said else got.returncode}"
 
 
 def artifact_files(root, stage, output, pattern):
@@ -227,8 +236,23 @@ def evaluate(workspace, folder, settings):
     return read_report(Path(evaluation.uri))
 
 
+def figures(values, prefix=""):
+    """Every number below a dictionary, by its path."""
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= figures(value, f"{prefix}{name}/")
+        elif isinstance(value, float):
+            found[prefix + name] = value
+    return found
+
+
 @pytest.mark.parametrize("settings", [portable_settings, prism_settings, flink_settings])
 def test_the_evaluator_says_the_same_on_a_portable_runner(settings, pool, first_run, tmp_path):
     workspace = first_run.workspace
     theirs = evaluate(workspace, tmp_path / "portable", settings(pool))
-    assert theirs == evaluate(workspace, tmp_path / "direct", [])
+    ours = evaluate(workspace, tmp_path / "direct", [])
+    assert theirs.is_blessed is ours.is_blessed
+    assert theirs.slices.keys() == ours.slices.keys()
+    # The model is asked for other batches, whose float32 answers may differ in the last bit.
+    assert figures(asdict(theirs)) == pytest.approx(figures(asdict(ours)), abs=1e-6)
