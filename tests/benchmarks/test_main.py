@@ -19,7 +19,15 @@ def run(*arguments):
 def test_list_names_every_benchmark():
     done = run("--list")
     assert done.returncode == 0
-    for name in ("pipeline_overhead", "clothing_overhead", "cached_rerun", "image_ops", "serving"):
+    for name in (
+        "pipeline_overhead",
+        "clothing_overhead",
+        "cached_rerun",
+        "image_ops",
+        "serving",
+        "kubeflow_start",
+        "kubeflow_overhead",
+    ):
         assert f"{name}: " in done.stdout
 
 

@@ -9,6 +9,7 @@ from configs.load import (
     CONFIG_FOLDER,
     all_setting_names,
     from_json,
+    kubeflow_local_root_from_environment,
     load_config,
     load_config_from_environment,
     part_to_json,
@@ -124,3 +125,10 @@ def test_environment_carries_a_run_to_its_process(tmp_path):
 def test_without_environment_the_workspace_lies_in_the_clone():
     workspace = workspace_from_environment({})
     assert workspace.root == Path(__file__).resolve().parents[2] / "workspace"
+
+
+def test_the_launcher_of_kubeflow_copies_below_the_root_folder():
+    assert kubeflow_local_root_from_environment({}) == Path("/")
+    assert kubeflow_local_root_from_environment({"LOUPE_KUBEFLOW_LOCAL_ROOT": ""}) == Path("/")
+    environ = {"LOUPE_KUBEFLOW_LOCAL_ROOT": "/tmp/pod"}
+    assert kubeflow_local_root_from_environment(environ) == Path("/tmp/pod")
