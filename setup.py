@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 PIPELINE = [
     "tfx[kfp]==1.21.0",
     "tensorflow==2.21.*",
+    "pip",  # the tfx command asks it what is installed
     "tensorboard",  # keras-tuner imports it in every trial and hides its absence
     "keras-tuner",
     "pillow",
@@ -68,6 +69,7 @@ DEVELOPMENT = [
     "pytest",
     "pytest-timeout",
     "hypothesis",
+    "kfp-kubernetes",  # the messages that the platform document of a compiled pipeline becomes
     "httpx",
     "litserve",  # the other model server that the benchmarks compare with
     "playwright",  # drives the system's Chromium; downloads no browser of its own
