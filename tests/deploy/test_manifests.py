@@ -23,11 +23,12 @@ WAYS = {
     "kserve": ("overlays/kserve",),
     "pipeline": ("pipeline",),
     "training": ("training",),
-    "flink": ("../flink",),
-    "flink run": ("../flink/run",),
     "bucket": ("base", "models-in-bucket"),
     "python server": ("overlays/cpu", "python-model-server"),
 }
+FLINK_WAYS = {"flink": ("../flink",), "flink run": ("../flink/run",)}
+"""They take the claims of `pipeline`; the run takes those of the cluster, too."""
+ALL_WAYS = WAYS | FLINK_WAYS
 SERVING_WAYS = [name for name in WAYS if name not in {"pipeline", "training"}]
 RELEASES = ("1.29", kubernetes_validate.latest_version())
 KSERVE_FIELDS = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"}
@@ -71,9 +72,9 @@ def as_kubernetes_knows_it(document):
 
 
 @pytest.mark.parametrize("release", RELEASES)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ALL_WAYS)
 def test_kubernetes_knows_every_field(way, release, render):
-    for document in render(*WAYS[way]):
+    for document in render(*ALL_WAYS[way]):
         kubernetes_validate.validate(as_kubernetes_knows_it(document), release, strict=True)
 
 
@@ -103,9 +104,9 @@ def test_every_folder_is_rendered_by_these_tests():
     }
 
 
-@pytest.mark.parametrize("way", SERVING_WAYS)
+@pytest.mark.parametrize("way", [*SERVING_WAYS, "flink"])
 def test_services_lead_to_ports_of_pods(way, render):
-    documents = render(*WAYS[way])
+    documents = render(*ALL_WAYS[way])
     services = of_kind(documents, "Service")
     assert services
     for service in services:
@@ -117,10 +118,11 @@ def test_services_lead_to_ports_of_pods(way, render):
                 assert port["port"] == ports[port["targetPort"]]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ALL_WAYS)
 def test_what_is_named_is_there(way, render):
-    documents = render(*WAYS[way])
-    there = {(d["kind"], d["metadata"]["name"]) for d in documents}
+    documents = render(*ALL_WAYS[way])
+    before = [*render(*WAYS["pipeline"]), *render("../flink")] if way in FLINK_WAYS else []
+    there = {(d["kind"], d["metadata"]["name"]) for d in [*documents, *before]}
     for scaler in of_kind(documents, "HorizontalPodAutoscaler"):
         target = scaler["spec"]["scaleTargetRef"]
         assert (target["kind"], target["name"]) in there
