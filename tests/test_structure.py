@@ -71,6 +71,31 @@ def test_packages_hold_a_docstring_and_nothing_else(path):
     assert isinstance(statement, ast.Expr)
 
 
+CLOCKS = {"now", "today", "utcnow", "time", "monotonic", "perf_counter"}
+
+
+def calls_at_import(tree):
+    """Calls that run when a module is imported: not those in functions, but their defaults."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += [*node.decorator_list, node.args]
+        elif not isinstance(node, ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node.func.attr, node.lineno
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_test_looks_at_the_clock_before_it_runs(path):
+    # Collected at the beginning of the suite, it may run half an hour later.
+    calls = calls_at_import(ast.parse(path.read_text()))
+    assert [line for name, line in calls if name in CLOCKS] == []
+
+
 def test_no_dependency_installs_a_package_named_like_ours():
     ours = set(ORDER) | {"explain", "monitoring", "tools"}
     for distribution in importlib.metadata.distributions():

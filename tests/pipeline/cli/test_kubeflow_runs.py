@@ -249,10 +249,8 @@ def test_run_before_any_upload_says_what_to_do(kubeflow, loupe):
     assert "loupe kubeflow upload" in refused.text
 
 
-NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def task(name, state, pod="", children=(), begun=NOW):
+def task(name, state, pod="", children=(), begun=""):
+    begun = begun or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "display_name": name,
         "state": state,

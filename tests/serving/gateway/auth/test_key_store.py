@@ -18,9 +18,13 @@ from serving.gateway.errors import (
 )
 from serving.gateway.scopes import Scope
 
-NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
 TABLES = (ApiKeyRow, AuditRow)
+
+
+@pytest.fixture
+def now():
+    return datetime.datetime.now(datetime.UTC)
 
 
 async def read_audit(engine):
@@ -34,12 +38,12 @@ async def read_audit(engine):
 
 
 @pytest.mark.anyio
-async def test_only_the_hash_of_a_key_is_stored(store, pepper, engine):
-    key = await store.create("shop", [Scope.READ, Scope.PREDICT], actor="me", expires_at=NOW + DAY)
+async def test_only_the_hash_of_a_key_is_stored(store, pepper, engine, now):
+    key = await store.create("shop", [Scope.READ, Scope.PREDICT], actor="me", expires_at=now + DAY)
     (entry,) = await store.list_keys()
     assert (entry.key_id, entry.name) == (key.key_id, "shop")
     assert entry.scopes == {Scope.READ, Scope.PREDICT}
-    assert entry.expires_at == NOW + DAY
+    assert entry.expires_at == now + DAY
     assert entry.key_hash == hash_key(key.text, pepper)
     assert entry.key_hash not in repr(entry)
     async with engine.connect() as connection:
@@ -67,15 +71,15 @@ async def test_every_change_is_audited_without_secrets(store, engine):
 
 
 @pytest.mark.anyio
-async def test_a_rotated_key_keeps_its_id_and_for_a_while_its_old_secret(store, pepper):
+async def test_a_rotated_key_keeps_its_id_and_for_a_while_its_old_secret(store, pepper, now):
     key = await store.create("shop", [Scope.PREDICT], actor="me")
-    rotated = await store.rotate(key.key_id, actor="me", grace=DAY, expires_at=NOW + 9 * DAY)
+    rotated = await store.rotate(key.key_id, actor="me", grace=DAY, expires_at=now + 9 * DAY)
     (entry,) = await store.list_keys()
     assert rotated.key_id == key.key_id
     assert entry.key_hash == hash_key(rotated.text, pepper)
     assert entry.previous_hash == hash_key(key.text, pepper)
-    assert DAY - (entry.previous_expires_at - NOW) < datetime.timedelta(seconds=30)
-    assert entry.expires_at == NOW + 9 * DAY
+    assert DAY - (entry.previous_expires_at - now) < datetime.timedelta(seconds=30)
+    assert entry.expires_at == now + 9 * DAY
 
 
 @pytest.mark.anyio
@@ -87,13 +91,13 @@ async def test_rotation_without_grace_forgets_the_old_secret(store):
 
 
 @pytest.mark.anyio
-async def test_revoking_ends_the_old_secret_too(store):
+async def test_revoking_ends_the_old_secret_too(store, now):
     key = await store.create("shop", [Scope.PREDICT], actor="me")
     await store.rotate(key.key_id, actor="me", grace=DAY)
     entry = await store.revoke(key.key_id, actor="me")
     (stored,) = await store.list_keys()
     assert stored == entry
-    assert (stored.state(NOW), stored.previous_hash) == (KeyState.REVOKED, None)
+    assert (stored.state(now), stored.previous_hash) == (KeyState.REVOKED, None)
 
 
 @pytest.mark.anyio
@@ -109,26 +113,26 @@ async def test_a_key_that_was_changed_meanwhile_is_left_alone(store, engine):
 
 
 @pytest.mark.anyio
-async def test_what_is_over_is_not_rotated(store):
+async def test_what_is_over_is_not_rotated(store, now):
     revoked = await store.create("a", [Scope.PREDICT], actor="me")
     await store.revoke(revoked.key_id, actor="me")
     with pytest.raises(ConflictError, match=f"key '{revoked.key_id}' is revoked"):
-        await store.rotate(revoked.key_id, actor="me", expires_at=NOW + DAY)
+        await store.rotate(revoked.key_id, actor="me", expires_at=now + DAY)
     soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(milliseconds=50)
     expired = await store.create("b", [Scope.PREDICT], actor="me", expires_at=soon)
     await asyncio.sleep(0.1)
     with pytest.raises(ConflictError, match=f"key '{expired.key_id}' is expired"):
         await store.rotate(expired.key_id, actor="me")
-    await store.rotate(expired.key_id, actor="me", expires_at=NOW + DAY)
+    await store.rotate(expired.key_id, actor="me", expires_at=now + DAY)
 
 
 @pytest.mark.anyio
-async def test_unknown_ids_are_not_found_whatever_they_hold(store):
+async def test_unknown_ids_are_not_found_whatever_they_hold(store, now):
     await store.create("shop", [Scope.PREDICT], actor="me")
     for key_id in ("nothing", "' OR 1=1 --", "x" * 500, "a\0b"):
         with pytest.raises(NotFoundError, match="there is no key"):
             await store.revoke(key_id, actor="me")
-    assert [entry.state(NOW) for entry in await store.list_keys()] == [KeyState.ACTIVE]
+    assert [entry.state(now) for entry in await store.list_keys()] == [KeyState.ACTIVE]
 
 
 @pytest.mark.anyio
@@ -140,7 +144,10 @@ async def test_unknown_ids_are_not_found_whatever_they_hold(store):
         ({"name": "a\nb"}, r"name of the key is 'a\\nb'"),
         ({"name": "x" * 201}, "201 characters"),
         ({"scopes": []}, "the key has no scope"),
-        ({"expires_at": NOW - DAY}, "the key would have ended"),
+        (
+            {"expires_at": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
+            "the key would have ended",
+        ),
     ],
 )
 async def test_bad_values_make_no_key(store, arguments, message):
@@ -151,11 +158,11 @@ async def test_bad_values_make_no_key(store, arguments, message):
 
 
 @pytest.mark.anyio
-async def test_a_key_ends_at_its_moment(store):
-    await store.create("shop", [Scope.READ], actor="me", expires_at=NOW + DAY)
+async def test_a_key_ends_at_its_moment(store, now):
+    await store.create("shop", [Scope.READ], actor="me", expires_at=now + DAY)
     (entry,) = await store.list_keys()
-    assert entry.state(NOW + DAY - datetime.timedelta(microseconds=1)) is KeyState.ACTIVE
-    assert entry.state(NOW + DAY) is KeyState.EXPIRED
+    assert entry.state(now + DAY - datetime.timedelta(microseconds=1)) is KeyState.ACTIVE
+    assert entry.state(now + DAY) is KeyState.EXPIRED
 
 
 @pytest.mark.anyio
