@@ -17,8 +17,6 @@ flag = $(if $(2),$(1) $(call quote,$(2)))
 SETTINGS = $(call flag,--config,$(CONFIG)) $(foreach setting,$(SET),--set $(call quote,$(setting)))
 RUN_FLAGS = $(call flag,--data,$(DATA)) $(SETTINGS)
 
-# The suite waits for processes half of its time.
-TEST_WORKERS := --numprocesses=2 --dist=loadgroup
 SYSTEM_PACKAGES := postgresql redis-server chromium curl debootstrap
 # Only where the program is not there yet: these may have come from elsewhere.
 PROGRAM_PACKAGES := kubectl:kubernetes-client dockerd:docker.io
@@ -49,7 +47,7 @@ run: environment ## images in, pushed model out (DATA, WORKSPACE, CONFIG, SET)
 	@$(BIN)/loupe run --workspace $(call quote,$(WORKSPACE)) $(RUN_FLAGS)
 
 test: environment ## run every test (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(TEST_WORKERS) $(ARGS)
+	@$(BIN)/python -m pytest $(ARGS)
 
 packages: ## Debian packages that some tests use and skip without (needs root)
 	@missing=$$(dpkg-query --show --showformat='$${Package} ' $(SYSTEM_PACKAGES) 2>&1 >/dev/null \

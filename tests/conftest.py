@@ -1,24 +1,12 @@
 """Images of every format Loupe reads, drawn by Pillow, for the tests of several packages."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 ORIENTATION_TAG = 0x0112
-FOLDER = Path(__file__).resolve().parent
-SHARED_RUNS = {"e2e", "kubeflow"}
-"""Folders whose files look at the same pipeline runs."""
-
-
-def pytest_collection_modifyitems(items):
-    """Keep together, where several workers share the tests, what shares expensive fixtures."""
-    for item in items:
-        path = item.path.relative_to(FOLDER)
-        group = path.parts[0] if path.parts[0] in SHARED_RUNS else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _draw_photo(height, width):

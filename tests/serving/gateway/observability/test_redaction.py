@@ -24,7 +24,7 @@ TOKEN = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
         ("image " + "iVBORw0KGgo" * 40 + "==", "image <base64>"),
         ("GET http://host:8080/v1 took 3 ms", "GET http://host:8080/v1 took 3 ms"),
     ],
-    # Workers that share the tests must find the same names, and the key is another in each.
+    # The key is another each time, and would be part of the name.
     ids=[
         "key",
         "half a key",
