@@ -81,29 +81,29 @@ def first_run(cluster):
     )
 
 
-@pytest.fixture(scope="session")
-def second_run(cluster, first_run):
-    """A run after it with more data behind the same path, on the newest Kubeflow."""
-    assert first_run.state == "SUCCEEDED"
-    cluster.show_data(num_images=140, seed=8)
+def run_second(cluster):
+    """The run that the cache answers when it comes again."""
     return cluster.replay.run(
         cluster.compiled,
         {"data_version": "second"},
         pipeline_root=PIPELINE_ROOTS["second"],
         version=KUBEFLOW_2_17,
     )
+
+
+@pytest.fixture(scope="session")
+def second_run(cluster, first_run):
+    """A run after it with more data behind the same path, on the newest Kubeflow."""
+    assert first_run.state == "SUCCEEDED"
+    cluster.show_data(num_images=140, seed=8)
+    return run_second(cluster)
 
 
 @pytest.fixture(scope="session")
 def third_run(cluster, second_run):
     """The second run once more."""
     assert second_run.state == "SUCCEEDED"
-    return cluster.replay.run(
-        cluster.compiled,
-        {"data_version": "second"},
-        pipeline_root=PIPELINE_ROOTS["second"],
-        version=KUBEFLOW_2_17,
-    )
+    return run_second(cluster)
 
 
 @pytest.fixture(scope="session")
