@@ -164,7 +164,7 @@ class Spool:
         return sorted(path for path in self._counts if path != active)
 
     def read(self, path: Path) -> list[PredictionRecord]:
-        """Read an ended segment; damage is set aside.
+        """Read an ended segment; damage is set aside, an append that a kill cut short is dropped.
 
         Args:
             path: of `ended_segments`.
@@ -179,6 +179,12 @@ class Spool:
             _log.error("a spool segment has been removed by somebody else", path=str(path))
             return []
         segment = read_segment(path)
+        if segment.unfinished:
+            _log.warning(
+                "a process was killed while it wrote a record; the beginning of it is dropped",
+                unfinished_bytes=len(segment.unfinished),
+                good_records=len(segment.records),
+            )
         if segment.damaged:
             kept = self._reject(f"{self._own.name}-{path.stem}.damaged", segment.damaged)
             _log.error(

@@ -25,10 +25,13 @@ class Segment:
     Attributes:
         records: in the order they were appended.
         damaged: the bytes that are no record; empty when all is well.
+        unfinished: the beginning of a record at the end of the file, whose process was killed
+            while it wrote; it never said that it has that record. Empty when all is well.
     """
 
     records: list[PredictionRecord]
     damaged: bytes
+    unfinished: bytes
 
 
 def encode_record(record: PredictionRecord) -> bytes:
@@ -56,8 +59,8 @@ def read_segment(file: Path) -> Segment:
         file: what was appended to, whole or cut off anywhere.
 
     Returns:
-        All good records, and the rest: from the first torn or broken frame on nothing can be told
-        apart any more; a whole frame that holds no record of this program stands alone.
+        All good records, and the rest: from the first broken frame on nothing can be told apart
+        any more; a whole frame that holds no record of this program stands alone.
 
     Raises:
         OSError: the file cannot be read.
@@ -65,18 +68,22 @@ def read_segment(file: Path) -> Segment:
     data = file.read_bytes()
     records: list[PredictionRecord] = []
     damaged: list[bytes] = []
+    unfinished = b""
     place = 0
     while place < len(data):
         frame = _read_frame(data, place)
         if frame is None:
-            damaged.append(data[place:])
+            if _is_unfinished(data, place):
+                unfinished = data[place:]
+            else:
+                damaged.append(data[place:])
             break
         try:
             records.append(_to_record(*frame.parts))
         except (TypeError, ValueError):
             damaged.append(data[place : frame.end])
         place = frame.end
-    return Segment(records, b"".join(damaged))
+    return Segment(records, b"".join(damaged), unfinished)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,6 +101,16 @@ def _read_frame(data: bytes, place: int) -> _Frame | None:
     if magic != _MAGIC or end > len(data) or zlib.crc32(data[start:end]) != checksum:
         return None
     return _Frame((data[start:middle], data[middle:end]), end)
+
+
+def _is_unfinished(data: bytes, place: int) -> bool:
+    # Damage may hide whole records behind it; a record that was being written is the last.
+    start = place + _FRAME.size
+    if start > len(data):
+        return _MAGIC.startswith(data[place : place + len(_MAGIC)])
+    magic, fields_size, image_size, _ = _FRAME.unpack_from(data, place)
+    is_cut_off = magic == _MAGIC and start + fields_size + image_size > len(data)
+    return is_cut_off and _MAGIC not in data[start:]
 
 
 def _to_record(fields: bytes, image: bytes) -> PredictionRecord:

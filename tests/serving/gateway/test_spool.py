@@ -39,7 +39,7 @@ def test_records_come_back_as_they_were(open_spool, make_record, image):
     assert spool.read(path) == records
 
 
-def test_a_file_cut_off_anywhere_gives_whole_records_and_the_rest(tmp_path, make_record):
+def test_a_file_cut_off_anywhere_gives_whole_records_and_no_damage(tmp_path, make_record):
     records = [make_record(review_image=b"picture"), make_record(), make_record()]
     frames = [encode_record(record) for record in records]
     ends = [sum(map(len, frames[: index + 1])) for index in range(3)]
@@ -49,7 +49,32 @@ def test_a_file_cut_off_anywhere_gives_whole_records_and_the_rest(tmp_path, make
         num_whole = sum(end <= size for end in ends)
         segment = read_segment(file)
         assert segment.records == records[:num_whole]
-        assert len(segment.damaged) == size - (ends[num_whole - 1] if num_whole else 0)
+        assert len(segment.unfinished) == size - (ends[num_whole - 1] if num_whole else 0)
+        assert segment.damaged == b""
+
+
+def test_the_beginning_of_a_record_is_dropped_and_not_kept_as_damage(
+    open_spool, folder, make_record
+):
+    spool = open_spool()
+    records = [make_record() for _ in range(3)]
+    for record in records:
+        spool.append(record)
+    path = spool.rotate()
+    path.write_bytes(path.read_bytes()[:-20])
+    assert spool.read(path) == records[:2]
+    assert not (folder / "rejected").exists()
+
+
+def test_a_broken_length_does_not_drop_the_records_behind_it(tmp_path, make_record):
+    frames = [encode_record(make_record(review_image=b"picture")) for _ in range(3)]
+    broken = bytearray(frames[1])
+    broken[4] ^= 0x40  # the frame now seems to go on beyond the end of the file
+    (tmp_path / "segment").write_bytes(frames[0] + broken + frames[2])
+    segment = read_segment(tmp_path / "segment")
+    assert len(segment.records) == 1
+    assert segment.damaged == broken + frames[2]
+    assert segment.unfinished == b""
 
 
 def test_a_flipped_bit_is_noticed_and_kept_aside(open_spool, folder, make_record):
