@@ -68,6 +68,7 @@ GATEWAY = [
 DEVELOPMENT = [
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",
     "hypothesis",
     "kfp-kubernetes",  # the messages that the platform document of a compiled pipeline becomes
     "httpx",

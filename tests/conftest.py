@@ -5,8 +5,23 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from xdist.scheduler import LoadScopeScheduling
 
 ORIENTATION_TAG = 0x0112
+SHARED_RUNS = ("tests/e2e/", "tests/kubeflow/")
+"""Folders whose files look at the same pipeline runs."""
+
+
+class FolderScheduling(LoadScopeScheduling):
+    """Workers get whole files, and one of them gets all files that share expensive runs."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in SHARED_RUNS if file.startswith(folder)), file)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return FolderScheduling(config, log)
 
 
 def _draw_photo(height, width):
