@@ -1,6 +1,7 @@
 """Images of every format Loupe reads, drawn by Pillow, for the tests of several packages."""
 
 import io
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -22,6 +23,17 @@ class FolderScheduling(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config, log):
     return FolderScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    # Workers know tests by their ids: of several with the same one, all but one would not run.
+    # pytest 9 leaves what schemathesis adds to names out of them.
+    for item in items:
+        if label := getattr(item, "operation_label", None):
+            item._id = item.id.with_params(label)
+    repeated = [name for name, count in Counter(i.nodeid for i in items).items() if count > 1]
+    if repeated:
+        raise pytest.UsageError(f"tests have the same id: {', '.join(repeated)}")
 
 
 def _draw_photo(height, width):
