@@ -10,15 +10,14 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 from tensorflow.python.client import pywrap_tf_session as _untyped_session
 
-from configs.errors import ConfigError
 from serving.model_server.batching_parameters import BatchingParameters, batching_of_version
 from serving.model_server.errors import Code, ServingError, to_serving_error
 from serving.model_server.flags import ServerFlags
 from serving.model_server.servable import RunFunction, Servable, Signature, TensorSpec
+from serving.model_server.session_config import session_config
 from serving.model_server.tensor_proto import data_type_name
 from serving.model_server.warmup import replay_warmup_requests
 
@@ -76,35 +75,15 @@ def load_options(flags: ServerFlags, batching: BatchingParameters | None = None)
     Raises:
         ConfigError: the session config file cannot be read or parsed.
     """
-    config = tf.compat.v1.ConfigProto()
-    if flags.tensorflow_session_config_file:
-        _merge_session_config(flags.tensorflow_session_config_file, config)
-    both = flags.tensorflow_session_parallelism
-    config.intra_op_parallelism_threads = flags.tensorflow_intra_op_parallelism or both
-    config.inter_op_parallelism_threads = flags.tensorflow_inter_op_parallelism or both
-    # Several servers share a GPU: take its memory as it is needed.
-    config.gpu_options.allow_growth = True
-    if flags.per_process_gpu_memory_fraction:
-        config.gpu_options.per_process_gpu_memory_fraction = flags.per_process_gpu_memory_fraction
     iterations = max(1, flags.num_request_iterations_for_warmup)
     return LoadOptions(
         tags=tuple(flags.saved_model_tags.split(",")),
-        session_config=config,
+        session_config=session_config(flags, batching),
         warmup_iterations=iterations if flags.enable_model_warmup else 0,
         check_method_names=flags.enable_signature_method_name_check,
         batching=batching,
         is_batching_per_model=flags.enable_per_model_batching_parameters,
     )
-
-
-def _merge_session_config(path: str, config: Any) -> None:
-    try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), config)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise ConfigError(
-            f"Error parsing text-format tensorflow.ConfigProto: {error} (file {path!r}). "
-            "Correct --tensorflow_session_config_file."
-        ) from error
 
 
 def load_servable(name: str, version: int, path: Path, options: LoadOptions) -> Servable:

@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from configs.errors import ConfigError
 from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
 from serving.model_server.errors import Code, InvalidArgumentError, ServingError
 from serving.model_server.flags import ServerFlags
@@ -205,25 +204,6 @@ def test_a_damaged_warmup_file_fails_the_load(write_warmup):
     file.write_bytes(file.read_bytes()[:-3])
     with pytest.raises(ServingError, match=r"is damaged: .* Write it anew\."):
         load(folder)
-
-
-def test_session_options(tmp_path):
-    file = tmp_path / "session.pbtxt"
-    file.write_text("intra_op_parallelism_threads: 7 allow_soft_placement: true")
-    flags = ServerFlags(
-        model_base_path="/m",
-        tensorflow_session_config_file=str(file),
-        tensorflow_inter_op_parallelism=3,
-        per_process_gpu_memory_fraction=0.5,
-    )
-    config = load_options(flags).session_config
-    assert config.allow_soft_placement
-    assert config.gpu_options.allow_growth
-    assert config.gpu_options.per_process_gpu_memory_fraction == 0.5
-    assert config.inter_op_parallelism_threads == 3
-    file.write_text("nonsense")
-    with pytest.raises(ConfigError, match=r"Error parsing text-format tensorflow\.ConfigProto"):
-        load_options(flags)
 
 
 def test_inputs_of_a_signature_are_checked_by_name(affine_folders):
