@@ -1,7 +1,8 @@
 """The web application."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+import gc
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -47,7 +48,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             app.state.services = services
             app.state.operations = Operations(services)
             async with open_console(app, services, app.state.operations):
-                yield
+                with _settled_objects():
+                    yield
 
     app = FastAPI(
         title="Loupe prediction API",
@@ -66,6 +68,18 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         app, metrics=metrics, tracing=tracing, max_body_bytes=settings.upload.max_body_bytes
     )
     return app
+
+
+@contextlib.contextmanager
+def _settled_objects() -> Generator[None]:
+    # The start leaves 180,000 objects. Looking through them for garbage took 0.1 s at a time, every
+    # few seconds under load, in which nobody was answered.
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def create_app_from_environment() -> FastAPI:

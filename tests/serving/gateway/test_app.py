@@ -1,3 +1,4 @@
+import gc
 import http.client
 import json
 import os
@@ -36,6 +37,13 @@ def app(tmp_path):
 
 def test_every_route_has_a_rule(app):
     assert routes_without_rule(app) == []
+
+
+@pytest.mark.anyio
+async def test_the_garbage_collector_leaves_what_the_start_made_alone(app):
+    async with app.router.lifespan_context(app):
+        assert gc.get_freeze_count() > 50_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_the_document_has_an_example_and_errors_for_every_call(app):
