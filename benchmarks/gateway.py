@@ -15,6 +15,7 @@ from benchmarks.serving_model import MODEL_NAME, PEER_FILE, SIDE_PIXELS
 from benchmarks.serving_peer import PREDICT_PATH
 from benchmarks.serving_processes import (
     Server,
+    bare_gateway,
     batching_flags,
     model_server,
     peer_server,
@@ -29,6 +30,8 @@ EVERYDAY_RATE: Final = 10
 CLAIMED_LATENCY_RATIO: Final = 0.6
 """The claim that motivates the architecture: 40 % less latency than a model inside the API."""
 
+BARE: Final = "a route that only decodes and asks: seconds, times the model server's own"
+WAYS: Final = ("in the API", "separate", "batched")
 _WARM_SECONDS: Final = 3.0
 _DIRECT_PATH: Final = f"/v1/models/{MODEL_NAME}:predict"
 _GATEWAY_PATH: Final = "/v1/predict"
@@ -117,8 +120,9 @@ def _measure_round(folder: Path, plan: Plan, database_url: str) -> Report:
             gateway_server(folder, server, database_url) as running,
         ):
             report[way] = _measure_way(folder, plan, server, running)
+    report["bare"] = _measure_bare(folder, plan)
     # Each way under the same load: half of what the slowest can take.
-    load = min(report[way]["full"]["requests_per_second"] for way in report) / 2
+    load = min(report[way]["full"]["requests_per_second"] for way in WAYS) / 2
     report["rate"] = load
     with peer_server("fastapi", folder / PEER_FILE, SIDE_PIXELS, folder / "api.log") as peer:
         target = Target(peer.rest_port, PREDICT_PATH, folder / "requests" / "rest-jpeg")
@@ -141,6 +145,16 @@ def _measure_in_api(folder: Path, plan: Plan) -> Report:
             "start_seconds": peer.start_seconds,
             "mebibytes": _resident(peer.process_id),
         }
+
+
+def _measure_bare(folder: Path, plan: Plan) -> Report:
+    with (
+        model_server(folder / MODEL_NAME, folder / "bare.log", batching_flags()) as server,
+        bare_gateway(server, folder / "bare-gateway.log") as running,
+    ):
+        headers = ("Content-Type: image/jpeg",)
+        target = Target(running.rest_port, PREDICT_PATH, folder / "images", headers)
+        return {"full": _load(folder, target, plan)}
 
 
 def _measure_way(folder: Path, plan: Plan, server: Server, running: Gateway) -> Report:
@@ -242,8 +256,18 @@ def _promised(rounds: list[Report]) -> list[Figure]:
 
 
 def _ways(rounds: list[Report]) -> list[Figure]:
-    figures = [Figure("load of the comparison", statistics.median(r["rate"] for r in rounds), "/s")]
-    for way in ("in the API", "separate", "batched"):
+    bare = [
+        ratio(
+            each["batched"]["direct full"]["requests_per_second"],
+            each["bare"]["full"]["requests_per_second"],
+        )
+        for each in rounds
+    ]
+    figures = [
+        Figure(BARE, statistics.median(bare), ""),
+        Figure("load of the comparison", statistics.median(r["rate"] for r in rounds), "/s"),
+    ]
+    for way in WAYS:
         reports = [each[way] for each in rounds]
         for key in ("p50_ms", "p95_ms", "p99_ms"):
             value = statistics.median(each["same load"][key] for each in reports)

@@ -122,13 +122,37 @@ def peer_server(peer: str, model: Path, side_pixels: int, log: Path) -> Generato
     Raises:
         StageError: it did not start.
     """
+    arguments = [peer, str(model), f"--side-pixels={side_pixels}"]
+    with _ready_process("serving_peer", arguments, log) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def bare_gateway(server: Server, log: Path) -> Generator[Server]:
+    """Run `benchmarks.gateway_bare` in front of a model server until the block ends.
+
+    Args:
+        server: the model server.
+        log: file for what it prints.
+
+    Yields:
+        The gateway, ready for requests.
+
+    Raises:
+        StageError: it did not start.
+    """
+    with _ready_process("gateway_bare", [f"--grpc-port={server.grpc_port}"], log) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _ready_process(module: str, arguments: Sequence[str], log: Path) -> Generator[Server]:
     port = free_port()
-    command = ["-m", "benchmarks.serving_peer", peer, str(model), f"--port={port}"]
     started = time.monotonic()
-    with process([*command, f"--side-pixels={side_pixels}"], log) as running:
+    with process(["-m", f"benchmarks.{module}", *arguments, f"--port={port}"], log) as running:
         while not answers(f"http://127.0.0.1:{port}{READY_PATH}"):
             if running.poll() is not None or time.monotonic() > started + START_SECONDS:
-                raise StageError(f"benchmarks.serving_peer {peer} did not start. See '{log}'.")
+                raise StageError(f"benchmarks.{module} did not start. See '{log}'.")
             time.sleep(0.1)
         yield Server(running.pid, 0, port, log, time.monotonic() - started)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.figures import Verdict
-from benchmarks.gateway import Plan, measure_gateway
+from benchmarks.gateway import BARE, Plan, measure_gateway
 from benchmarks.runs import BenchmarkSettings
 
 
@@ -29,6 +29,7 @@ def test_three_ways_and_two_protocols_are_in_the_table(result):
     for way in ("in the API", "separate", "batched"):
         for what in ("p50", "p95", "p99", "answers", "start", "memory"):
             assert f"{way}: {what}" in names
+    assert BARE in names
     for protocol in ("gRPC", "REST"):
         assert f"gateway's client over {protocol}: p50_ms" in names
 
@@ -38,5 +39,6 @@ def test_what_was_measured_is_plausible(result):
     for way in ("separate", "batched"):
         direct, through = measured[way]["direct full"], measured[way]["full"]
         assert direct["requests_per_second"] > through["requests_per_second"] > 10
+        assert measured["bare"]["full"]["requests_per_second"] > through["requests_per_second"]
         assert measured[way]["half"]["p50_ms"] > 0.5
         assert 50 < measured[way]["gateway_mebibytes"] < measured[way]["mebibytes"]
