@@ -19,6 +19,7 @@ from pipeline.kubeflow.client import (
 )
 from pipeline.kubeflow.parameters import DATA_VERSION
 from pipeline.kubeflow.rest import NOT_FOUND, RefusedError
+from pipeline.kubeflow.run_parameters import RUN_ID
 from pipeline.kubeflow.versions import Version, all_pages, list_versions
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -223,6 +224,8 @@ def _newest_runs(client: KubeflowClient, pipeline_id: str) -> Iterator[Any]:
 def _to_row(client: KubeflowClient, run: V2beta1Run, version: str) -> RunRow:
     runtime = run.runtime_config
     parameters: Mapping[str, Any] = (runtime.parameters if runtime else None) or {}
+    # The server shows the parameters of the schedule; the tasks got the id.
+    data_version = str(parameters.get(DATA_VERSION, "")).replace(RUN_ID, str(run.run_id))
     return RunRow(
         run_id=str(run.run_id),
         name=str(run.display_name),
@@ -230,6 +233,6 @@ def _to_row(client: KubeflowClient, run: V2beta1Run, version: str) -> RunRow:
         started=time_of(run.created_at),
         duration=duration_of(run, datetime.now(UTC)),
         version=version,
-        data_version=str(parameters.get(DATA_VERSION, "")),
+        data_version=data_version,
         link=client.access.run_link(str(run.run_id)),
     )
