@@ -317,6 +317,18 @@ def test_vertex_names_for_gpus(compiled):
     assert "GPU" in rules(compiled.spec, compiled.platform, required=["data_version"])
 
 
+@pytest.mark.parametrize(("num_classes", "findings"), [(1_000, set()), (6_000, {"SIZE"})])
+def test_parameters_that_fit_into_no_argument_of_a_process(compiled, num_classes, findings):
+    text = "".join(f'  value: "class number {number}"\n' for number in range(num_classes))
+    parameters = compiled.spec["root"]["dag"]["tasks"]["SchemaGen"]["inputs"]["parameters"]
+    parameters["curated_schema"] = {"runtimeValue": {"constant": text}}
+    found = find_problems(compiled.spec, compiled.platform, required=["data_version"])
+    assert {finding.rule for finding in found} == findings
+    for finding in found:
+        assert finding.where == "task 'SchemaGen'"
+        assert finding.fix.startswith("Shorten curated_schema")
+
+
 def test_arguments_with_a_remote_uri(compiled):
     executor = compiled.spec["deploymentSpec"]["executors"]["Trainer_executor"]["container"]
     executor["args"].append("{{$.inputs.artifacts['model'].uri}}")
