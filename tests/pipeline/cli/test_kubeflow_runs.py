@@ -109,6 +109,20 @@ def test_a_refused_first_upload_leaves_no_empty_pipeline(kubeflow, compiled_file
     assert not kubeflow.versions
 
 
+@pytest.mark.parametrize("said", ["create a pipeline version", "read a pipeline spec file"])
+def test_an_upload_that_is_refused_without_a_reason_says_where_to_look(
+    kubeflow, compiled_file, loupe, said
+):
+    # The real server answers so when the user may read pipelines and not create them.
+    body = {"error_message": f"Failed to {said}", "error_details": f"Failed to {said}"}
+    kubeflow.plans["POST", "upload_version"] = (400, json.dumps(body), "application/json")
+    refused = upload(loupe, compiled_file, "--version", "git-1")
+    assert refused.code == UpstreamError.exit_code
+    assert "refused the upload (400) and keeps the reason in its own log" in refused.text
+    assert "no right to create pipelines in namespace 'kubeflow'" in refused.text
+    assert not kubeflow.pipelines
+
+
 def test_an_upload_whose_answer_is_lost_is_there_the_next_time(kubeflow, compiled_file, loupe):
     kubeflow.plans["POST", "upload_version"] = ConnectionError
     lost = upload(loupe, compiled_file, "--version", "git-1")
