@@ -391,6 +391,15 @@ def test_waiting_survives_a_server_that_is_away_for_a_moment(uploaded, loupe, mo
     assert "succeeded in" in done.lines[-1]
 
 
+@pytest.mark.parametrize(("status", "goes_on"), [(401, True), (404, False)])
+def test_what_ends_the_watching_says_whether_the_run_goes_on(uploaded, loupe, status, goes_on):
+    uploaded.refuse("GET", "/runs/[0-9a-f]", status, "no")
+    ended = loupe("kubeflow", "run", "--data-version", "v1", "--wait")
+    assert ended.code == UpstreamError.exit_code
+    (run_id,) = uploaded.runs
+    assert (f"Watch it again: loupe kubeflow wait {run_id}" in ended.text) == goes_on
+
+
 def test_ctrl_c_ends_the_watching_and_not_the_run(uploaded, started, loupe, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt
