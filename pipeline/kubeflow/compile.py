@@ -115,14 +115,24 @@ def write_compiled(compiled: CompiledPipeline, path: Path) -> None:
         path: the YAML file; its folder is made.
 
     Raises:
-        ConfigError: the file's name has another ending than the server and its client take.
+        ConfigError: the file's name has another ending than the server and its client take, or it
+            cannot be written.
     """
     if path.suffix not in YAML_SUFFIXES:
         raise ConfigError(
             f"C2: the compiled pipeline is to be '{path}', expected a name that ends in "
             f"{' or '.join(YAML_SUFFIXES)}: the client takes no other. Rename it."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(compiled.to_yaml(), encoding="utf-8")
-    temporary.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(compiled.to_yaml(), encoding="utf-8")
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the compiled pipeline cannot be written to '{path}': {error.strerror or error}. "
+            "Choose another file or workspace."
+        ) from error

@@ -93,8 +93,9 @@ def test_the_pipeline_is_the_one_that_was_reviewed(name, compile_named):
 def test_two_processes_write_the_same_bytes(tmp_path, compiled):
     path = tmp_path / "loupe.yaml"
     write_compiled(compiled, path)
+    again = tmp_path / "[bold]" / "again.yml"  # brackets are markup to who prints the path
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "kubeflow", "compile", "-o", tmp_path / "again.yml"],
+        [sys.executable, "-m", "pipeline", "kubeflow", "compile", "-o", again],
         cwd=ROOT,
         env={"PYTHONHASHSEED": "77", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
@@ -102,9 +103,19 @@ def test_two_processes_write_the_same_bytes(tmp_path, compiled):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "again.yml holds 13 stages" in " ".join(done.stdout.split())
-    assert (tmp_path / "again.yml").read_bytes() == path.read_bytes()
-    assert {entry.name for entry in tmp_path.glob("*.y*ml*")} == {"again.yml", "loupe.yaml"}
+    assert f"{again} holds 13 stages" in " ".join(done.stdout.split())
+    assert again.read_bytes() == path.read_bytes()
+    assert {entry.name for entry in tmp_path.rglob("*.y*ml*")} == {"again.yml", "loupe.yaml"}
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path, compiled):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written to '.*/file/a.yaml': .*Choose"):
+        write_compiled(compiled, tmp_path / "file" / "a.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written to '.*/folder.yaml': Is a directory"):
+        write_compiled(compiled, tmp_path / "folder.yaml")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"file", "folder.yaml"}
 
 
 def test_nothing_in_the_file_names_this_machine(compiled):
