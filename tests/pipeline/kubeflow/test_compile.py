@@ -207,7 +207,14 @@ def test_settings_of_every_stage_reach_every_stage_and_those_of_one_win(compile_
         ],
         "imagePullSecret": [{"secretNameParameter": constant("registry")}],
         "pvcMount": [{"mountPath": "/scratch", "pvcNameParameter": constant("scratch")}],
-        "enabledSharedMemory": {"volumeName": "shared-memory", "size": "2Gi"},
+        "emptyDirMounts": [
+            {
+                "volumeName": "shared-memory",
+                "mountPath": "/dev/shm",
+                "medium": "Memory",
+                "sizeLimit": "2Gi",
+            }
+        ],
         "activeDeadlineSeconds": "7200",
     }
     assert container(compiled, "Evaluator")["env"] == [
@@ -328,5 +335,6 @@ def test_the_platform_document_is_what_kubernetes_executors_read(name, compile_n
         config = json_format.ParseDict(fields, messages.KubernetesExecutorConfig())
         assert config.secret_as_env[0].key_to_env[0].env_var == "DATABASE_PASSWORD"
         assert config.active_deadline_seconds == 60
+        assert config.empty_dir_mounts[0].size_limit in {"1Gi", "4Gi"}
     known = {field.json_name for field in messages.KubernetesExecutorConfig.DESCRIPTOR.fields}
     assert set(FIELDS) <= known

@@ -414,6 +414,24 @@ def test_mounts_that_kubernetes_refuses(compiled, mounts):
     assert rules(compiled.spec, compiled.platform, required=["data_version"]) == {"PVC"}
 
 
+def test_a_claim_that_is_called_like_the_volume_of_the_shared_memory(compile_named):
+    with pytest.raises(ConfigError, match="volume 'shared-memory' is mounted 2 times"):
+        compile_named(
+            "kubeflow",
+            "kubeflow.stages.Trainer.shared_memory=1Gi",
+            "kubeflow.stages.Trainer.volumes=[{claim: shared-memory, path: /scratch}]",
+        )
+
+
+def test_the_field_for_shared_memory_that_no_driver_reads(compiled):
+    executors = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    memory = {"volumeName": "memory", "size": "1Gi"}
+    executors["Trainer_executor"] = {"enabledSharedMemory": memory}
+    (finding,) = find_problems(compiled.spec, compiled.platform, required=["data_version"])
+    assert finding.rule == "SHM"
+    assert "kubeflow.stages.Trainer.shared_memory" in finding.fix
+
+
 def test_all_findings_are_told_at_once_with_their_fixes(compiled):
     compiled.spec["schemaVersion"] = "2.0.0"
     compiled.spec["pipelineInfo"]["name"] = "A_B"
