@@ -11,8 +11,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from configs.errors import ConfigError
 from configs.kubeflow import STAGES
 from configs.load import load_config
-from pipeline.kubeflow.compile import compile_pipeline, write_compiled
+from pipeline.kubeflow.compile import CompiledPipeline, compile_pipeline, write_compiled
 from pipeline.kubeflow.lint_platform import FIELDS
+from tests.kubeflow.go_yaml import load_documents
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = Path(__file__).with_name("golden")
@@ -106,6 +107,18 @@ def test_two_processes_write_the_same_bytes(tmp_path, compiled):
     assert f"{again} holds 13 stages" in " ".join(done.stdout.split())
     assert again.read_bytes() == path.read_bytes()
     assert {entry.name for entry in tmp_path.rglob("*.y*ml*")} == {"again.yml", "loupe.yaml"}
+
+
+@pytest.mark.parametrize(
+    "text", ["1234e56", "1234567890123e12", "-1e5", ".5e3", "0o17", "2026-1-2", "2026-11-21", "yes"]
+)
+def test_texts_that_look_like_something_else_to_go_stay_texts(text):
+    compiled = CompiledPipeline({text: [text], "number": 1e-7}, {"label": text})
+    assert load_documents(compiled.to_yaml()) == [compiled.spec, compiled.platform]
+
+
+def test_the_reader_of_these_tests_sees_numbers_where_go_does():
+    assert load_documents("[1234e56, 0o17]") == [[1234e56, 15]]
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path, compiled):
