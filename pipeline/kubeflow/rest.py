@@ -185,9 +185,9 @@ def _refuse(access: KubeflowAccess, error: ApiException) -> NoReturn:
         )
     elif _UNEXPLAINED.fullmatch(said):
         message = (
-            f"{place} refused the upload ({status}) and keeps the reason in its own log: kubectl "
-            "logs -n kubeflow deployment/ml-pipeline. It does so when you have no right to create "
-            f"pipelines in {namespace}: then ask its owner to add you as a contributor."
+            f"{place} refused the upload ({status}): {said} It keeps the reason in its own log: "
+            "kubectl logs -n kubeflow deployment/ml-pipeline. It does so when you have no right to "
+            f"create pipelines in {namespace}: then ask its owner to add you as a contributor."
         )
     elif status in TRANSIENT:
         message = f"{place} is not ready ({status}): {said} Try again in a minute."

@@ -118,7 +118,7 @@ def test_an_upload_that_is_refused_without_a_reason_says_where_to_look(
     kubeflow.plans["POST", "upload_version"] = (400, json.dumps(body), "application/json")
     refused = upload(loupe, compiled_file, "--version", "git-1")
     assert refused.code == UpstreamError.exit_code
-    assert "refused the upload (400) and keeps the reason in its own log" in refused.text
+    assert f"refused the upload (400): Failed to {said}. It keeps the reason in" in refused.text
     assert "no right to create pipelines in namespace 'kubeflow'" in refused.text
     assert not kubeflow.pipelines
 
