@@ -97,7 +97,7 @@ def run(
     version: VersionOption = "",
     name: Annotated[str, typer.Option("--name", help="Name of the run; none: a new one.")] = "",
     if_new: Annotated[
-        bool, typer.Option("--if-new", help="Not again what did not fail: same version, same data.")
+        bool, typer.Option("--if-new", help="Not again what did not fail, or failed three times.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it ends.")] = False,
     timeout: Annotated[

@@ -217,6 +217,21 @@ def test_run_if_new_starts_one_per_version_and_data(uploaded, compiled_file, lou
     assert len(uploaded.runs) == 4
 
 
+def test_run_if_new_gives_up_after_three_failures(uploaded, loupe):
+    words = ("kubeflow", "run", "--if-new", "--data-version", "v1")
+    for state in ("FAILED", "CANCELED", "FAILED"):
+        assert loupe(*words).code == 0
+        uploaded.finish_run(list(uploaded.runs)[-1], state)
+    last = list(uploaded.runs)[-1]
+    given_up = loupe(*words)
+    assert given_up.code == StageError.exit_code
+    assert "3 runs of git-1 with these parameters failed or were cancelled" in given_up.text
+    assert f"It is at {uploaded.url}/#/runs/details/{last}" in given_up.text
+    assert len(uploaded.runs) == 3
+    assert loupe(*words[:-1], "v2").code == 0
+    assert loupe("kubeflow", "run", "--data-version", "v1").code == 0
+
+
 def test_links_may_lead_to_another_address(uploaded, loupe, monkeypatch):
     monkeypatch.setenv("LOUPE_KUBEFLOW_UI", "https://kubeflow.example/pipeline/")
     done = loupe("kubeflow", "run", "--data-version", "v1")
