@@ -30,6 +30,8 @@ STAGES = (
 """Every node that `create_pipeline` can make for Kubeflow."""
 NEVER_CACHED = ("LastBlessedVersion", "Promote")
 """Their answer depends on what lies in the folder of pushed models, which no cache key sees."""
+BASELINE_VERSION = "baseline_version"
+"""Property of the baseline's artifact: the version that it is a copy of; none, no property."""
 CACHE_SWITCHES = ("auto", "on", "off")
 TOLERATION_OPERATORS = ("Exists", "Equal")
 TOLERATION_EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")

@@ -18,6 +18,9 @@ from components.blessed.pointer import (
     version_folder,
 )
 from components.pusher.manifest import sha256_of_folder
+from components.pusher.versions import SAVED_MODEL_FILENAME
+from configs.errors import StageError
+from configs.kubeflow import BASELINE_VERSION
 
 logger = logging.getLogger("loupe.blessed")
 
@@ -60,12 +63,21 @@ class LastBlessedModelExecutor(base_executor.BaseExecutor):
             input_dict: empty.
             output_dict: `model`; nothing is written when there is no baseline.
             exec_properties: `folder` of the version folders and `version`, which may be empty.
+
+        Raises:
+            StageError: the version was there a moment ago and is gone.
         """
         version: str = exec_properties["version"]
         if not version:
             return
         source = version_folder(exec_properties["folder"], int(version))
+        if not fileio.exists(f"{source}/{SAVED_MODEL_FILENAME}"):
+            raise StageError(
+                f"the baseline '{source}' has no {SAVED_MODEL_FILENAME}, expected the version that "
+                "LastBlessedVersion found: somebody deleted it meanwhile. Start the run again."
+            )
         output = artifact_utils.get_single_instance(output_dict["model"])
+        output.set_string_custom_property(BASELINE_VERSION, version)
         _copy_folder(source, Path(path_utils.serving_model_dir(output.uri)))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfx.dsl.io import fileio
 
-from components.pusher.versions import SAVED_MODEL_FILENAME, flush_folder
+from components.pusher.versions import SAVED_MODEL_FILENAME, flush_folder, writer_name
 from configs.errors import DataError
 
 POINTER_FILENAME = ".blessed.json"
@@ -68,7 +68,7 @@ def write_pointer(folder: str, versions: Sequence[BlessedVersion]) -> None:
     rows = [dataclasses.asdict(version) for version in versions[:KEPT_VERSIONS]]
     text = json.dumps({"blessed": rows}, indent=1) + "\n"
     path = _pointer_path(folder)
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{path}.{writer_name()}"
     if "://" in folder:
         with fileio.open(temporary, "w") as file:
             file.write(text)

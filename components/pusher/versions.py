@@ -2,15 +2,29 @@
 
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from tfx.dsl.io import fileio
 
 TEMPORARY_PREFIX = ".incomplete-"
 """Model servers look only at names that are integers."""
 SAVED_MODEL_FILENAME = "saved_model.pb"
+ABANDONED_SECONDS = 86_400
+"""What another machine left incomplete is removed after this time: whether a process there is alive
+cannot be seen from here."""
+
+
+def writer_name() -> str:
+    """Name this process, for files that several machines write into one folder.
+
+    Returns:
+        Machine and process. Alone, a process id says little: every container has the same few.
+    """
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def next_version(base: str) -> int:
@@ -37,25 +51,45 @@ def publish(source: Path, base: str, prepare: Callable[[Path, int], None]) -> tu
 
     Returns:
         The version and the path of its folder.
+
+    Raises:
+        OSError: the folder cannot be read or written.
     """
     if "://" in base:
         return _publish_remote(source, base, prepare)
     folder = Path(base)
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        shutil.rmtree(leftover)  # of a push that was killed
+        if _is_abandoned(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)  # two may clean up at once
     while True:
         version = next_version(base)
-        temporary = folder / f"{TEMPORARY_PREFIX}{version}"
+        temporary = folder / f"{TEMPORARY_PREFIX}{version}-{writer_name()}"
         shutil.copytree(source, temporary)
         prepare(temporary, version)
         _flush(temporary)
         target = folder / str(version)
-        if not target.exists():
+        try:
             temporary.rename(target)
-            flush_folder(folder)
-            return version, str(target)
-        shutil.rmtree(temporary)
+        except OSError:
+            if not target.exists():
+                raise
+            shutil.rmtree(temporary)  # another run took this version meanwhile
+            continue
+        flush_folder(folder)
+        return version, str(target)
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    # Runs that push into one folder at the same time must not remove what the others are copying.
+    writer = leftover.name.removeprefix(TEMPORARY_PREFIX).partition("-")[2]
+    host, _, process = writer.rpartition("-")
+    if host == socket.gethostname() and process.isdecimal() and not psutil.pid_exists(int(process)):
+        return True
+    try:
+        return time.time() - leftover.stat().st_mtime > ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _publish_remote(

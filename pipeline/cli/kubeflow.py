@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from configs.load import load_config, workspace_from_environment
 from configs.workspace import Workspace
@@ -46,7 +47,8 @@ def compile_command(
         write_compiled(compiled, path)
     tasks = compiled.spec["root"]["dag"]["tasks"]
     Console().print(
-        f"[bold]{path}[/] holds {len(tasks)} stages. Next: loupe kubeflow upload", soft_wrap=True
+        f"[bold]{escape(str(path))}[/] holds {len(tasks)} stages. Next: loupe kubeflow upload",
+        soft_wrap=True,
     )
 
 

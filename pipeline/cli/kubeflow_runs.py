@@ -97,7 +97,7 @@ def run(
     version: VersionOption = "",
     name: Annotated[str, typer.Option("--name", help="Name of the run; none: a new one.")] = "",
     if_new: Annotated[
-        bool, typer.Option("--if-new", help="Not again what did not fail: same version, same data.")
+        bool, typer.Option("--if-new", help="Not again what did not fail, or failed three times.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch it until it ends.")] = False,
     timeout: Annotated[
@@ -213,15 +213,22 @@ def delete(
 def _watch(
     console: Console, session: Session, found: "V2beta1Run", stages: list[str], timeout: int
 ) -> None:
+    from pipeline.kubeflow.rest import NOT_FOUND, RefusedError, UnreachableError
     from pipeline.kubeflow.runs import duration_of
     from pipeline.kubeflow.watch import watch_run
+
+    goes_on = f"The run goes on. Watch it again: loupe kubeflow wait {found.run_id}"
 
     try:
         with show_run(console, session.client.access.namespace) as report:
             ended = watch_run(session.client, found, stages, report, timeout_seconds=timeout)
     except KeyboardInterrupt:
-        say(console, f"The run goes on. Watch it again: loupe kubeflow wait {found.run_id}")
+        say(console, goes_on)
         sys.exit(EXIT_INTERRUPTED)
+    except (RefusedError, UnreachableError) as error:
+        if not isinstance(error, RefusedError) or error.status != NOT_FOUND:
+            say(console, goes_on)
+        raise
     took = duration_text(duration_of(ended, datetime.now(UTC)))
     say(console, f"run {ended.display_name} succeeded in {took}")
 

@@ -49,7 +49,7 @@ def schedule(
     is_change_only = is_paused is not None and not cron
     expression = "" if is_change_only else _require_cron(cron or settings.kubeflow.schedule)
     session = open_session(config, set_, endpoint, namespace)
-    from pipeline.kubeflow.run_parameters import SCHEDULED_TIME
+    from pipeline.kubeflow.run_parameters import RUN_ID, refuse_macros
     from pipeline.kubeflow.schedules import Schedule, apply_schedule, set_paused
     from pipeline.kubeflow.versions import find_version
 
@@ -61,8 +61,9 @@ def schedule(
             found,
             parameter,
             data_version=data_version,
-            find_default=lambda _: SCHEDULED_TIME,
+            find_default=lambda _: RUN_ID,  # each run reads the images again
         )
+        refuse_macros(values)
         wanted = Schedule(
             name=title,
             cron=expression,

@@ -21,6 +21,20 @@ ENTRY_POINT = ("python", "-m", "pipeline.kubeflow.entrypoint")
 YAML_SUFFIXES = (".yaml", ".yml")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes texts so that Go's YAML reads texts."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # PyYAML leaves 1e3, 0o17 and 2026-1-2 plain, which are numbers and a time to the server: a hash
+    # or a label of such a form would be refused, or be another one.
+    style = '"' if text[:1] in {*"+-.0123456789"} else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 @dataclass(frozen=True)
 class CompiledPipeline:
     """What a compiled file holds.
@@ -39,8 +53,9 @@ class CompiledPipeline:
         Returns:
             YAML that is the same for the same settings and code.
         """
-        return yaml.safe_dump_all(
-            [self.spec, self.platform], sort_keys=True, width=1_000_000, allow_unicode=True
+        documents = [self.spec, self.platform]
+        return yaml.dump_all(
+            documents, Dumper=_Dumper, sort_keys=True, width=1_000_000, allow_unicode=True
         )
 
 
@@ -115,14 +130,24 @@ def write_compiled(compiled: CompiledPipeline, path: Path) -> None:
         path: the YAML file; its folder is made.
 
     Raises:
-        ConfigError: the file's name has another ending than the server and its client take.
+        ConfigError: the file's name has another ending than the server and its client take, or it
+            cannot be written.
     """
     if path.suffix not in YAML_SUFFIXES:
         raise ConfigError(
             f"C2: the compiled pipeline is to be '{path}', expected a name that ends in "
             f"{' or '.join(YAML_SUFFIXES)}: the client takes no other. Rename it."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(compiled.to_yaml(), encoding="utf-8")
-    temporary.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(compiled.to_yaml(), encoding="utf-8")
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"the compiled pipeline cannot be written to '{path}': {error.strerror or error}. "
+            "Choose another file or workspace."
+        ) from error

@@ -15,6 +15,7 @@ from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from configs.errors import StageError
+from configs.kubeflow import BASELINE_VERSION
 
 LOCAL_FOLDERS = {"gs://": "gcs", "s3://": "s3", "minio://": "minio"}
 """Where the launcher copies what a URI names, below the root folder: LocalPathForURI."""
@@ -23,6 +24,8 @@ LOGS_KEY = "executor-logs"
 OPTIONAL_INPUTS = frozenset({"baseline_model"})
 """Inputs that a stage can do without. Others stay, copied or not: the Pusher would take a missing
 blessing for one that nobody asked for."""
+_NEVER_STORED = frozenset({"pushed_model"})
+"""Its folder is a link to the pushed version, which `unlink_outputs` removes."""
 _WRAPPERS = ({"struct"}, {"list"})
 
 
@@ -119,7 +122,8 @@ def localize(
         How to name the remote places afterwards.
 
     Raises:
-        StageError: an input that the compiled component does not have.
+        StageError: an input that the compiled component does not have, or a baseline that there is
+            and that was not copied.
     """
     executor_input.outputs.artifacts.pop(LOGS_KEY, None)
     remote_by_local: dict[str, str] = {}
@@ -137,8 +141,39 @@ def localize(
         for artifact in artifacts.artifacts:
             artifact.name = artifact.name or key  # the driver names outputs from 2.15 on
             _move(artifact, local_root, remote_by_local)
-    _drop_absent(executor_input)
-    return Places(remote_by_local)
+    places = Places(remote_by_local)
+    _drop_absent(executor_input, places)
+    return places
+
+
+def require_inputs(executor_input: pipeline_spec_pb2.ExecutorInput, places: Places) -> None:
+    """Refuse to work without an input that the launcher should have copied.
+
+    It copies whatever is below the input's place in the object store, and does not mind when that
+    is nothing. The cache still names results whose files somebody deleted.
+
+    Args:
+        executor_input: with local paths, as `localize` left it.
+        places: as `localize` returned them.
+
+    Raises:
+        StageError: nothing is there of an input.
+    """
+    absent = {
+        key: places.to_remote(artifact.uri)
+        for key, artifacts in executor_input.inputs.artifacts.items()
+        for artifact in artifacts.artifacts
+        if key not in _NEVER_STORED
+        and artifact.uri in places.remote_by_local
+        and not Path(artifact.uri).exists()
+    }
+    if absent:
+        raise StageError(
+            f"nothing is in the object store of {', '.join(sorted(absent))}, expected files below "
+            f"{', '.join(sorted(absent.values()))}: somebody or a rule of the bucket deleted what "
+            "the cache still names. Start the run with another --data-version, which makes "
+            "everything anew."
+        )
 
 
 def delocalize(output: pipeline_spec_pb2.ExecutorOutput, places: Places) -> None:
@@ -189,8 +224,20 @@ def _unwrap(metadata: struct_pb2.Struct) -> None:
             value.CopyFrom(struct_pb2.Value.FromString(inner.SerializeToString()))
 
 
-def _drop_absent(executor_input: pipeline_spec_pb2.ExecutorInput) -> None:
+def _drop_absent(executor_input: pipeline_spec_pb2.ExecutorInput, places: Places) -> None:
     for key in OPTIONAL_INPUTS & set(executor_input.inputs.artifacts):
-        artifacts = executor_input.inputs.artifacts[key].artifacts
-        if not all(Path(artifact.uri).exists() for artifact in artifacts):
+        absent = [
+            artifact
+            for artifact in executor_input.inputs.artifacts[key].artifacts
+            if not Path(artifact.uri).exists()
+        ]
+        for artifact in absent:
+            if version := artifact.metadata.fields[BASELINE_VERSION].string_value:
+                raise StageError(
+                    f"the baseline, a copy of version {version}, is not at "
+                    f"{places.to_remote(artifact.uri)} any more, and without it any model would "
+                    "pass: somebody or a rule of the bucket deleted what the cache still names. "
+                    "Upload a version with kubeflow.stages.LastBlessedModel.cache=off and run it."
+                )
+        if absent:
             del executor_input.inputs.artifacts[key]

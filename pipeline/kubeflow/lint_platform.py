@@ -35,13 +35,14 @@ FIELDS: Mapping[str, Any] = {
     "podMetadata": {"labels": _TEXTS, "annotations": _TEXTS},
     "imagePullSecret": [{"secretNameParameter": _CONSTANT}],
     "imagePullPolicy": _TEXT,
-    "enabledSharedMemory": {"volumeName": _TEXT, "size": _TEXT},
     "emptyDirMounts": [
         {"volumeName": _TEXT, "mountPath": _TEXT, "medium": _TEXT, "sizeLimit": _TEXT}
     ],
     "activeDeadlineSeconds": _NUMBER,
 }
-"""Fields of KubernetesExecutorConfig that servers from 2.5 on know, and their values."""
+"""Fields of KubernetesExecutorConfig that drivers from 2.5 on read, and their values."""
+SHARED_MEMORY_FIELD = "enabledSharedMemory"
+"""Servers know it, and no driver up to 2.17 reads it: /dev/shm keeps its 64 MB."""
 _VOLUME_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -73,8 +74,16 @@ def find_in_platform(spec: Mapping[str, Any], platform: Mapping[str, Any]) -> It
                 "no container runs under this name, so nobody would read it",
                 f"Name a task and append '{EXECUTOR_SUFFIX}'",
             )
-        yield from _find_in_fields(f"executor '{label}'", fields, FIELDS)
-        yield from _find_in_mounts(f"executor '{label}'", fields.get("pvcMount", []))
+        if SHARED_MEMORY_FIELD in fields:
+            yield Finding(
+                "SHM",
+                f"executor '{label}': {SHARED_MEMORY_FIELD}",
+                "no driver reads it, so that the pod gets 64 MB",
+                f"Set kubeflow.stages.{label.removesuffix(EXECUTOR_SUFFIX)}.shared_memory",
+            )
+        known = {key: value for key, value in fields.items() if key != SHARED_MEMORY_FIELD}
+        yield from _find_in_fields(f"executor '{label}'", known, FIELDS)
+        yield from _find_in_mounts(f"executor '{label}'", known)
 
 
 def _find_in_fields(where: str, value: Any, expected: Any) -> Iterator[Finding]:
@@ -104,10 +113,11 @@ def _is_value(value: Any, expected: Any) -> bool:
     return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
 
 
-def _find_in_mounts(where: str, mounts: Any) -> Iterator[Finding]:
+def _find_in_mounts(where: str, fields: Mapping[str, Any]) -> Iterator[Finding]:
+    claim_mounts, others = fields.get("pvcMount", []), fields.get("emptyDirMounts", [])
     claims = [
         str(mount.get("pvcNameParameter", {}).get("runtimeValue", {}).get("constant", ""))
-        for mount in mounts
+        for mount in claim_mounts
     ]
     for claim in claims:
         if not _VOLUME_NAME.fullmatch(claim):
@@ -118,13 +128,14 @@ def _find_in_mounts(where: str, mounts: Any) -> Iterator[Finding]:
                 "case letters, digits and '-'",
                 "Use a claim of such a name",
             )
-    paths = [str(mount.get("mountPath", "")) for mount in mounts]
-    for kind, names in (("claim", claims), ("path", paths)):
+    volumes = [*claims, *(str(mount.get("volumeName", "")) for mount in others)]
+    paths = [str(mount.get("mountPath", "")) for mount in (*claim_mounts, *others)]
+    for kind, names in (("volume", volumes), ("path", paths)):
         for name, count in Counter(names).items():
             if count > 1:
                 yield Finding(
                     "PVC",
                     where,
                     f"the {kind} '{name}' is mounted {count} times, which Kubernetes refuses",
-                    "Mount it once",
+                    "Mount it once, or give a claim another name",
                 )

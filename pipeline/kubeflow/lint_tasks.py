@@ -1,5 +1,6 @@
 """Rules about tasks: their names, order, parameters and caching."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +11,9 @@ from pipeline.kubeflow.spec import EXECUTOR_SUFFIX
 
 MAX_NAME_LENGTH = 120
 """Argo takes 128; Kubeflow appends `-driver`."""
+MAX_ARGUMENT_BYTES = 112 << 10
+"""Linux takes 128 KiB in one argument of a process. Driver, launcher and executor each get all
+parameters of a task in one, and places of artifacts beside them."""
 _TASK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*")
 _PIPELINE_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -110,6 +114,7 @@ def find_in_tasks(spec: Mapping[str, Any]) -> Iterator[Finding]:
                     f"Set kubeflow.stages.{name}.cache=off",
                 )
             yield from _find_in_retries(name, task)
+            yield from _find_in_size(name, task)
 
 
 def _find_in_producers(
@@ -139,6 +144,23 @@ def _find_in_retries(name: str, task: Mapping[str, Any]) -> Iterator[Finding]:
             f"task '{name}'",
             f"backoffFactor is {factor}, and Argo reads a whole number",
             "Set retry_wait_factor to 1, 2 or 3",
+        )
+
+
+def _find_in_size(name: str, task: Mapping[str, Any]) -> Iterator[Finding]:
+    sizes = {
+        key: len(json.dumps(source, ensure_ascii=False).encode())
+        for key, source in task.get("inputs", {}).get("parameters", {}).items()
+    }
+    if (total := sum(sizes.values())) > MAX_ARGUMENT_BYTES:
+        largest = max(sizes, key=lambda key: sizes[key])
+        yield Finding(
+            "SIZE",
+            f"task '{name}'",
+            f"its parameters have {total} bytes, and Kubeflow hands them to its processes in one "
+            f"argument, which holds {MAX_ARGUMENT_BYTES}",
+            f"Shorten {largest}; a curated schema of some thousand classes is too long, and "
+            "SchemaGen can do without one",
         )
 
 

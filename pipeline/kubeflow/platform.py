@@ -9,6 +9,7 @@ from pipeline.kubeflow.spec import EXECUTOR_SUFFIX
 STAGES_WITH_DATA = ("ExampleGen",)
 STAGES_WITH_MODELS = ("LastBlessedVersion", "LastBlessedModel", "Pusher", "Promote")
 SHARED_MEMORY_VOLUME = "shared-memory"
+SHARED_MEMORY_PATH = "/dev/shm"  # noqa: S108 (where Linux has it)
 
 
 def platform_document(config: KubeflowConfig, stages: Iterable[str]) -> dict[str, Any]:
@@ -32,7 +33,6 @@ def platform_document(config: KubeflowConfig, stages: Iterable[str]) -> dict[str
 def _executor(config: KubeflowConfig, name: str) -> dict[str, Any]:
     stage = config.stage(name)
     metadata = {"labels": stage.labels, "annotations": stage.annotations}
-    memory = {"volumeName": SHARED_MEMORY_VOLUME, "size": stage.shared_memory}
     fields: dict[str, Any] = {
         "nodeSelector": {"labels": stage.node_selector} if stage.node_selector else {},
         "tolerations": [_toleration(stage, index) for index in range(len(stage.tolerations))],
@@ -42,7 +42,7 @@ def _executor(config: KubeflowConfig, name: str) -> dict[str, Any]:
         "imagePullSecret": [
             {"secretNameParameter": _constant(secret)} for secret in stage.image_pull_secrets
         ],
-        "enabledSharedMemory": memory if stage.shared_memory else {},
+        "emptyDirMounts": _shared_memory(stage),
         "activeDeadlineSeconds": str(stage.timeout_seconds) if stage.timeout_seconds else "",
     }
     return {key: value for key, value in fields.items() if value}
@@ -59,6 +59,17 @@ def _volumes(config: KubeflowConfig, name: str, stage: StageConfig) -> list[Volu
 
 def _volume(volume: Volume) -> dict[str, Any]:
     return {"mountPath": volume.path, "pvcNameParameter": _constant(volume.claim)}
+
+
+def _shared_memory(stage: StageConfig) -> list[dict[str, Any]]:
+    # There is a field enabledSharedMemory too, which no driver up to 2.17 reads.
+    mount = {
+        "volumeName": SHARED_MEMORY_VOLUME,
+        "mountPath": SHARED_MEMORY_PATH,
+        "medium": "Memory",
+        "sizeLimit": stage.shared_memory,
+    }
+    return [mount] if stage.shared_memory else []
 
 
 def _secrets(stage: StageConfig) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ READ_SECONDS = 60
 MAX_SERVER_TEXT = 400
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 401, 403, 404, 409
 TRANSIENT = (429, 502, 503, 504)
+_UNEXPLAINED = re.compile(r"Failed to (?:create a pipeline|read a pipeline spec)[a-z ]*\.")
+"""All that the server says of an upload from 2.15 on, also where the user has no right to it."""
 
 
 class RefusedError(UpstreamError):
@@ -180,6 +182,12 @@ def _refuse(access: KubeflowAccess, error: ApiException) -> NoReturn:
         message = (
             f"{access.endpoint} knows no API of Kubeflow Pipelines (404). Check the endpoint: it "
             "may lack a path such as /pipeline."
+        )
+    elif _UNEXPLAINED.fullmatch(said):
+        message = (
+            f"{place} refused the upload ({status}): {said} It keeps the reason in its own log: "
+            "kubectl logs -n kubeflow deployment/ml-pipeline. It does so when you have no right to "
+            f"create pipelines in {namespace}: then ask its owner to add you as a contributor."
         )
     elif status in TRANSIENT:
         message = f"{place} is not ready ({status}): {said} Try again in a minute."

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from configs.errors import ConfigError
 from data.archives import is_archive
 from data.sources import fingerprint, list_images
 
-SCHEDULED_TIME = "[[ScheduledTime]]"
-"""Kubeflow's scheduler puts the time of the run in its place."""
+RUN_ID = "{{workflow.uid}}"
+"""Kubeflow puts the id of the run in its place, also in runs that a schedule starts."""
+
+_MACRO = re.compile(r"\[\[(?:ScheduledTime|CurrentTime|RunUUID|Index)\b[^]]*\]\]")
 
 _EXPECTED = {
     "STRING": "text",
@@ -108,6 +111,29 @@ def require_all(parameters: Mapping[str, Parameter], values: Mapping[str, Any]) 
         raise ConfigError(
             f"parameter {', '.join(missing)} has no value and no default. Give {options}."
         )
+
+
+def refuse_macros(values: Mapping[str, Any]) -> None:
+    """Refuse what Kubeflow Pipelines 1 replaced in scheduled runs, and version 2 does not.
+
+    A schedule of a pipeline version keeps the compiled workflow, in which the scheduler fills in
+    the id of the run and nothing else.
+
+    Args:
+        values: parameters of scheduled runs.
+
+    Raises:
+        ConfigError: one holds such a macro.
+
+    Source: github.com/kubeflow/pipelines/issues/12494.
+    """
+    for name, value in values.items():
+        if isinstance(value, str) and (macro := _MACRO.search(value)):
+            raise ConfigError(
+                f"parameter {name} is '{value}', and each scheduled run would get {macro[0]} as it "
+                f"stands: Kubeflow Pipelines 2 puts no value there. Write {RUN_ID}, which becomes "
+                "the id of the run, or a value of your own."
+            )
 
 
 def data_version_of(root: Path, *, span: int = 0) -> str:

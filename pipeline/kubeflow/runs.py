@@ -9,7 +9,7 @@ from typing import Any
 
 from kfp_server_api import V2beta1Run
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, StageError
 from pipeline.kubeflow.client import (
     PAGE_SIZE,
     SORT_NEWEST_FIRST,
@@ -19,11 +19,14 @@ from pipeline.kubeflow.client import (
 )
 from pipeline.kubeflow.parameters import DATA_VERSION
 from pipeline.kubeflow.rest import NOT_FOUND, RefusedError
+from pipeline.kubeflow.run_parameters import RUN_ID
 from pipeline.kubeflow.versions import Version, all_pages, list_versions
 
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SUCCEEDED = "SUCCEEDED"
 FINAL_STATES = (SUCCEEDED, "FAILED", "CANCELED", "SKIPPED")
+MAX_FAILURES = 3
+"""What ended badly so often, with Kubeflow's own retries each time, would end so again."""
 NO_TIME = datetime(1971, 1, 1, tzinfo=UTC)
 """The server writes 1970 for a time that has not come."""
 
@@ -102,13 +105,27 @@ def find_same_run(
 
     Returns:
         The newest run of that version with those parameters that has not failed; None without.
+
+    Raises:
+        StageError: so many of them failed that another one makes no sense. Whoever asks each
+            quarter of an hour would start one each time.
     """
+    failures: list[Any] = []
     for run in _newest_runs(client, version.pipeline_id):
         reference, runtime = run.pipeline_version_reference, run.runtime_config
         given = (runtime.parameters if runtime else None) or {}
-        is_same = reference.pipeline_version_id == version.version_id and given == dict(values)
-        if is_same and str(run.state) not in {"FAILED", "CANCELED"}:
+        if reference.pipeline_version_id != version.version_id or given != dict(values):
+            continue
+        if str(run.state) not in {"FAILED", "CANCELED"}:
             return run
+        failures.append(run)
+        if len(failures) == MAX_FAILURES:
+            raise StageError(
+                f"{MAX_FAILURES} runs of {version.name} with these parameters failed or were "
+                f"cancelled, the last one is '{failures[0].display_name}', so none is started. "
+                "Upload a version that works, give another --data-version, or start it without "
+                f"--if-new. It is at {client.access.run_link(str(failures[0].run_id))}"
+            )
     return None
 
 
@@ -223,6 +240,8 @@ def _newest_runs(client: KubeflowClient, pipeline_id: str) -> Iterator[Any]:
 def _to_row(client: KubeflowClient, run: V2beta1Run, version: str) -> RunRow:
     runtime = run.runtime_config
     parameters: Mapping[str, Any] = (runtime.parameters if runtime else None) or {}
+    # The server shows the parameters of the schedule; the tasks got the id.
+    data_version = str(parameters.get(DATA_VERSION, "")).replace(RUN_ID, str(run.run_id))
     return RunRow(
         run_id=str(run.run_id),
         name=str(run.display_name),
@@ -230,6 +249,6 @@ def _to_row(client: KubeflowClient, run: V2beta1Run, version: str) -> RunRow:
         started=time_of(run.created_at),
         duration=duration_of(run, datetime.now(UTC)),
         version=version,
-        data_version=str(parameters.get(DATA_VERSION, "")),
+        data_version=data_version,
         link=client.access.run_link(str(run.run_id)),
     )

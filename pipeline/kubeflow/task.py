@@ -23,7 +23,7 @@ from tfx.orchestration.portable import outputs_utils
 from tfx.types import standard_artifacts
 from tfx.utils import import_utils
 
-from pipeline.kubeflow.contract import delocalize, localize, unlink_outputs
+from pipeline.kubeflow.contract import delocalize, localize, require_inputs, unlink_outputs
 
 logger = logging.getLogger("loupe.kubeflow")
 
@@ -56,6 +56,7 @@ def run_task(arguments: TaskArguments, local_root: Path) -> None:
     """
     executor_input, inputs_spec = arguments.executor_input, arguments.inputs_spec
     places = localize(executor_input, inputs_spec, local_root)
+    require_inputs(executor_input, places)
     names: dict[int, str] = {}
     inputs = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict(
         executor_input.inputs.artifacts, names

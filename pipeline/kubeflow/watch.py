@@ -205,9 +205,10 @@ def _looks(
             _raise_unless_passing(error, time.monotonic() - last_answer)
         except UpstreamTimeoutError as error:
             _raise_unless_passing(error, time.monotonic() - last_answer)
-        if timeout_seconds and time.monotonic() - began + poll_seconds > timeout_seconds:
+        left = began + timeout_seconds - time.monotonic()
+        if timeout_seconds and left <= 0:
             return
-        time.sleep(poll_seconds)
+        time.sleep(min(poll_seconds, left) if timeout_seconds else poll_seconds)
 
 
 def _raise_unless_passing(error: UpstreamError | UpstreamTimeoutError, seconds_away: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from replay import KUBEFLOW_2_5, KUBEFLOW_2_17, Replay
+from replay_store import local_path
 
 from configs.load import load_config
 from configs.types import SampleConfig
@@ -65,6 +66,7 @@ def cluster(tmp_path_factory):
         f"kubeflow.models={{claim: {MODELS_CLAIM}, path: {models}}}",
         f"push.folder={models}/loupe",
         "train.batch_size=16",
+        "tune={enabled: true, max_trials: 1, epochs: 1}",
     ]
     return Cluster(Replay(folder / "cluster", volumes=volumes), settings, folder, volumes)
 
@@ -116,3 +118,20 @@ def refused_run(cluster, third_run):
         pipeline_root=PIPELINE_ROOTS["second"],
         version=KUBEFLOW_2_17,
     )
+
+
+@pytest.fixture(scope="session")
+def run_without_baseline(cluster, third_run):
+    """The same run with another Evaluator, after the copy of the baseline was deleted."""
+    uri = third_run.tasks["LastBlessedModel"].execution.artifacts["model"].uri
+    copy = local_path(uri, cluster.replay.bucket.folder)
+    hidden = copy.rename(cluster.folder / "hidden")
+    try:
+        return cluster.replay.run(
+            cluster.compile("forgotten", "evaluation.min_change=-0.9"),
+            {"data_version": "second"},
+            pipeline_root=PIPELINE_ROOTS["second"],
+            version=KUBEFLOW_2_17,
+        )
+    finally:
+        hidden.rename(copy)

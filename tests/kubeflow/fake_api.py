@@ -81,6 +81,25 @@ class FakeApi:
     def finish_run(self, run_id, state):
         self.runs[run_id]["state"] = state
 
+    def run_scheduled(self, recurring):
+        """Start a run of a schedule; returns the parameters that its tasks get.
+
+        The workflow was compiled with its parameters when the schedule was made. What the scheduler
+        replaces in it is `{{workflow.uid}}` alone; `[[ScheduledTime]]` and its like stay
+        (scheduled_workflow.go: NewWorkflow, and issue 12494).
+        """
+        schedule, run_id = self.recurring[recurring], self.new_id()
+        self.runs[run_id] = {
+            "run_id": run_id,
+            "display_name": f"run-{run_id}",
+            "recurring_run_id": recurring,
+            "state": "SUCCEEDED",
+            "created_at": self.now(),
+            **{key: schedule[key] for key in ("pipeline_version_reference", "runtime_config")},
+        }
+        parameters = json.dumps(schedule["runtime_config"]["parameters"])
+        return json.loads(parameters.replace("{{workflow.uid}}", run_id))
+
     # What the real server does with a request.
 
     def answer(self, request):

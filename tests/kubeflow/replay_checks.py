@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from go_yaml import load_documents
 from google.protobuf import json_format, struct_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -87,7 +87,7 @@ def upload(path: Path) -> UploadedPipeline:
     """Read a compiled file as strictly as the API server and the compiler to Argo do."""
     spec: pipeline_spec_pb2.PipelineSpec | None = None
     platform: dict[str, Any] = {}
-    for document in yaml.safe_load_all(path.read_text()):
+    for document in load_documents(path.read_text()):
         try:
             if "pipelineInfo" in document:
                 spec = json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())

@@ -4,8 +4,6 @@ import json
 
 from configs.kubeflow import NEVER_CACHED, STAGES
 
-WITHOUT_TUNER = set(STAGES) - {"Tuner"}
-
 
 def last_words(run):
     return {name: task.log[-2000:] for name, task in run.tasks.items() if task.state == "FAILED"}
@@ -36,7 +34,7 @@ def versions(cluster):
 
 def test_the_first_run_passes_without_a_baseline(cluster, first_run):
     assert first_run.state == "SUCCEEDED", last_words(first_run)
-    assert set(first_run.tasks) == WITHOUT_TUNER
+    assert set(first_run.tasks) == set(STAGES)
     assert first_run.cached == set()
     assert evaluation(cluster, first_run).baseline_metrics == {}
     blessing = artifact(first_run, "Evaluator", "blessing").properties
@@ -79,7 +77,7 @@ def test_the_second_run_is_measured_against_the_first(cluster, first_run, second
 
 def test_the_same_run_again_is_answered_from_the_cache(cluster, second_run, third_run):
     assert third_run.state == "SUCCEEDED", last_words(third_run)
-    assert third_run.cached == WITHOUT_TUNER - set(NEVER_CACHED)
+    assert third_run.cached == set(STAGES) - set(NEVER_CACHED)
     second = artifact(second_run, "Pusher", "pushed_model").properties["pushed_version"]
     assert versions(cluster)[-1] == int(second)
     assert len(versions(cluster)) == 2
@@ -94,6 +92,14 @@ def test_a_model_that_could_not_be_served_ends_the_run_and_is_not_pushed(cluster
     assert len(versions(cluster)) == 2
     pointer = json.loads((cluster.push_folder / ".blessed.json").read_text())
     assert len(pointer["blessed"]) == 2
+
+
+def test_a_baseline_that_the_bucket_forgot_ends_the_run(cluster, run_without_baseline):
+    assert run_without_baseline.state == "FAILED"
+    assert {"Trainer", "LastBlessedModel"} <= run_without_baseline.cached
+    (failed,) = (t for t in run_without_baseline.tasks.values() if t.state == "FAILED")
+    assert failed.name == "Evaluator"
+    assert "StageError: the baseline, a copy of version" in last_line(failed)
 
 
 def test_nothing_in_the_metadata_names_a_place_inside_a_pod(cluster, third_run):

@@ -18,6 +18,7 @@ from components.blessed.executors import (
     PromoteExecutor,
 )
 from components.pusher.versions import publish
+from configs.errors import StageError
 
 
 class Doubler(tf.Module):
@@ -88,6 +89,8 @@ def fetch(version, folder, target):
     output = standard_artifacts.Model()
     output.uri = str(target)
     run(LastBlessedModelExecutor, {}, {"model": output}, folder=folder, version=version)
+    # What tells a baseline that got lost on its way to the Evaluator from none.
+    assert output.get_string_custom_property("baseline_version") == version
     return target
 
 
@@ -103,6 +106,13 @@ def test_the_next_model_is_compared_with_the_one_that_was_promoted(trained, fold
     target = fetch(found, folder, tmp_path / "baseline")
     loaded = tf.saved_model.load(str(target / "Format-Serving"))
     assert loaded(tf.constant([1.0, 2.0])).numpy().tolist() == [2.0, 4.0]
+
+
+def test_a_version_that_was_deleted_since_it_was_found_ends_the_stage(trained, folder, tmp_path):
+    version = promote(trained(2), folder)
+    shutil.rmtree(f"{folder}/{version}")
+    with pytest.raises(StageError, match=f"baseline '.*/{version}' has no saved_model.pb.*again"):
+        fetch(str(version), folder, tmp_path / "baseline")
 
 
 def test_a_repeated_run_keeps_the_baseline_it_had(trained, folder, tmp_path):

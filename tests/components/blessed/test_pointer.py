@@ -1,5 +1,6 @@
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -115,6 +116,20 @@ pointer.promote({str(tmp_path)!r}, pointer.BlessedVersion(2, "model-2", ""))
     assert [row.version for row in read_pointer(str(tmp_path))] == [1]
     assert promote(str(tmp_path), blessed(2))
     assert json.loads((tmp_path / POINTER_FILENAME).read_text())["blessed"][0]["version"] == 2
+
+
+def test_promotions_at_once_from_two_pods_use_files_of_their_own(tmp_path, monkeypatch):
+    rename = pathlib.Path.rename
+
+    def promote_meanwhile(self, target):
+        monkeypatch.setattr("pathlib.Path.rename", rename)
+        monkeypatch.setattr("socket.gethostname", lambda: "other-pod")
+        assert promote(str(tmp_path), blessed(1))
+        return rename(self, target)
+
+    monkeypatch.setattr("pathlib.Path.rename", promote_meanwhile)
+    assert promote(str(tmp_path), blessed(2))
+    assert read_pointer(str(tmp_path))[0].version == 2
 
 
 def test_model_servers_do_not_take_the_pointer_for_a_version(tmp_path):

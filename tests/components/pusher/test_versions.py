@@ -8,7 +8,12 @@ import uuid
 import pytest
 from tfx.dsl.io import fileio
 
-from components.pusher.versions import TEMPORARY_PREFIX, next_version, publish
+from components.pusher.versions import (
+    ABANDONED_SECONDS,
+    TEMPORARY_PREFIX,
+    next_version,
+    publish,
+)
 
 
 @pytest.fixture
@@ -76,6 +81,47 @@ def test_a_killed_push_leaves_no_version_and_the_next_one_cleans_up(model, tmp_p
     version, _ = publish(model, str(base), add_nothing)
     assert os.listdir(base) == [str(version)]
     assert version <= time.time() + 1
+
+
+def test_runs_that_push_at_once_from_two_pods_leave_two_whole_versions(
+    model, tmp_path, monkeypatch
+):
+    base = tmp_path / "serving"
+    others = []
+
+    def push_meanwhile(folder, version):
+        if not others:
+            with monkeypatch.context() as pod:
+                pod.setattr("socket.gethostname", lambda: "other-pod")
+                others.append(publish(model, str(base), add_nothing)[0])
+
+    version, _ = publish(model, str(base), push_meanwhile)
+    assert version not in others
+    assert sorted(os.listdir(base)) == sorted(map(str, [version, *others]))
+    for each in (version, *others):
+        assert (base / str(each) / "saved_model.pb").read_bytes() == b"graph"
+        assert (base / str(each) / "variables" / "data").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("name", ["100-other-pod-7", "100"])
+def test_what_another_machine_left_incomplete_goes_after_a_day(model, tmp_path, name):
+    leftover = tmp_path / f"{TEMPORARY_PREFIX}{name}"
+    leftover.mkdir()
+    publish(model, str(tmp_path), add_nothing)
+    assert leftover.exists(), "somebody may be copying into it"
+    old = time.time() - ABANDONED_SECONDS - 1
+    os.utime(leftover, (old, old))
+    publish(model, str(tmp_path), add_nothing)
+    assert not leftover.exists()
+
+
+def test_a_rename_that_fails_for_another_reason_is_told(model, tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise OSError("not permitted")
+
+    monkeypatch.setattr("pathlib.Path.rename", refuse)
+    with pytest.raises(OSError, match="not permitted"):
+        publish(model, str(tmp_path), add_nothing)
 
 
 def test_where_folders_cannot_be_renamed_the_graph_comes_last(model, monkeypatch):

@@ -109,6 +109,20 @@ def test_a_refused_first_upload_leaves_no_empty_pipeline(kubeflow, compiled_file
     assert not kubeflow.versions
 
 
+@pytest.mark.parametrize("said", ["create a pipeline version", "read a pipeline spec file"])
+def test_an_upload_that_is_refused_without_a_reason_says_where_to_look(
+    kubeflow, compiled_file, loupe, said
+):
+    # The real server answers so when the user may read pipelines and not create them.
+    body = {"error_message": f"Failed to {said}", "error_details": f"Failed to {said}"}
+    kubeflow.plans["POST", "upload_version"] = (400, json.dumps(body), "application/json")
+    refused = upload(loupe, compiled_file, "--version", "git-1")
+    assert refused.code == UpstreamError.exit_code
+    assert f"refused the upload (400): Failed to {said}. It keeps the reason in" in refused.text
+    assert "no right to create pipelines in namespace 'kubeflow'" in refused.text
+    assert not kubeflow.pipelines
+
+
 def test_an_upload_whose_answer_is_lost_is_there_the_next_time(kubeflow, compiled_file, loupe):
     kubeflow.plans["POST", "upload_version"] = ConnectionError
     lost = upload(loupe, compiled_file, "--version", "git-1")
@@ -201,6 +215,21 @@ def test_run_if_new_starts_one_per_version_and_data(uploaded, compiled_file, lou
         uploaded.finish_run(run_id, "FAILED")
     loupe(*words, "v2")
     assert len(uploaded.runs) == 4
+
+
+def test_run_if_new_gives_up_after_three_failures(uploaded, loupe):
+    words = ("kubeflow", "run", "--if-new", "--data-version", "v1")
+    for state in ("FAILED", "CANCELED", "FAILED"):
+        assert loupe(*words).code == 0
+        uploaded.finish_run(list(uploaded.runs)[-1], state)
+    last = list(uploaded.runs)[-1]
+    given_up = loupe(*words)
+    assert given_up.code == StageError.exit_code
+    assert "3 runs of git-1 with these parameters failed or were cancelled" in given_up.text
+    assert f"It is at {uploaded.url}/#/runs/details/{last}" in given_up.text
+    assert len(uploaded.runs) == 3
+    assert loupe(*words[:-1], "v2").code == 0
+    assert loupe("kubeflow", "run", "--data-version", "v1").code == 0
 
 
 def test_links_may_lead_to_another_address(uploaded, loupe, monkeypatch):
@@ -375,6 +404,15 @@ def test_waiting_survives_a_server_that_is_away_for_a_moment(uploaded, loupe, mo
     done = loupe("kubeflow", "run", "--data-version", "v1", "--wait")
     assert done.code == 0, done.text
     assert "succeeded in" in done.lines[-1]
+
+
+@pytest.mark.parametrize(("status", "goes_on"), [(401, True), (404, False)])
+def test_what_ends_the_watching_says_whether_the_run_goes_on(uploaded, loupe, status, goes_on):
+    uploaded.refuse("GET", "/runs/[0-9a-f]", status, "no")
+    ended = loupe("kubeflow", "run", "--data-version", "v1", "--wait")
+    assert ended.code == UpstreamError.exit_code
+    (run_id,) = uploaded.runs
+    assert (f"Watch it again: loupe kubeflow wait {run_id}" in ended.text) == goes_on
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_run(uploaded, started, loupe, monkeypatch):

@@ -44,6 +44,15 @@ def test_schedule_sends_the_recorded_body(uploaded, loupe):
     assert done.lines[-1] == f"{uploaded.url}/#/recurringrun/details/{schedule_id}"
 
 
+def test_each_scheduled_run_reads_the_images_again(scheduled, loupe):
+    (schedule,) = scheduled.recurring
+    given = [scheduled.run_scheduled(schedule)["data_version"] for _ in range(2)]
+    assert len(set(given)) == 2, "the second run would come from the cache"
+    table = loupe("kubeflow", "runs").text
+    assert all(version in table for version in given)
+    assert "{{" not in table
+
+
 def test_the_same_schedule_twice_leaves_one_and_changes_nothing(scheduled, loupe):
     before = json.dumps(scheduled.recurring)
     again = loupe(*NIGHTLY)
@@ -203,6 +212,11 @@ def test_a_new_schedule_may_begin_paused(uploaded, loupe):
         (["--pause", "--resume"], "--pause and --resume are both given"),
         (["--cron", "0 0 3 * * *", "-p", "epochs=3"], "has no parameter 'epochs'"),
         (["--cron", "0 0 3 * * *", "--version", "no"], "has no version 'no'"),
+        (
+            ["--cron", "0 0 3 * * *", "--data-version", "day-[[ScheduledTime.2006-01-02]]"],
+            "would get [[ScheduledTime.2006-01-02]] as it stands: Kubeflow Pipelines 2 puts no "
+            "value there. Write {{workflow.uid}}",
+        ),
         (["--pause"], "no schedule is called 'loupe'"),
     ],
 )

@@ -11,8 +11,9 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from configs.errors import ConfigError
 from configs.kubeflow import STAGES
 from configs.load import load_config
-from pipeline.kubeflow.compile import compile_pipeline, write_compiled
+from pipeline.kubeflow.compile import CompiledPipeline, compile_pipeline, write_compiled
 from pipeline.kubeflow.lint_platform import FIELDS
+from tests.kubeflow.go_yaml import load_documents
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = Path(__file__).with_name("golden")
@@ -93,8 +94,9 @@ def test_the_pipeline_is_the_one_that_was_reviewed(name, compile_named):
 def test_two_processes_write_the_same_bytes(tmp_path, compiled):
     path = tmp_path / "loupe.yaml"
     write_compiled(compiled, path)
+    again = tmp_path / "[bold]" / "again.yml"  # brackets are markup to who prints the path
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "kubeflow", "compile", "-o", tmp_path / "again.yml"],
+        [sys.executable, "-m", "pipeline", "kubeflow", "compile", "-o", again],
         cwd=ROOT,
         env={"PYTHONHASHSEED": "77", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
@@ -102,9 +104,31 @@ def test_two_processes_write_the_same_bytes(tmp_path, compiled):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "again.yml holds 13 stages" in " ".join(done.stdout.split())
-    assert (tmp_path / "again.yml").read_bytes() == path.read_bytes()
-    assert {entry.name for entry in tmp_path.glob("*.y*ml*")} == {"again.yml", "loupe.yaml"}
+    assert f"{again} holds 13 stages" in " ".join(done.stdout.split())
+    assert again.read_bytes() == path.read_bytes()
+    assert {entry.name for entry in tmp_path.rglob("*.y*ml*")} == {"again.yml", "loupe.yaml"}
+
+
+@pytest.mark.parametrize(
+    "text", ["1234e56", "1234567890123e12", "-1e5", ".5e3", "0o17", "2026-1-2", "2026-11-21", "yes"]
+)
+def test_texts_that_look_like_something_else_to_go_stay_texts(text):
+    compiled = CompiledPipeline({text: [text], "number": 1e-7}, {"label": text})
+    assert load_documents(compiled.to_yaml()) == [compiled.spec, compiled.platform]
+
+
+def test_the_reader_of_these_tests_sees_numbers_where_go_does():
+    assert load_documents("[1234e56, 0o17]") == [[1234e56, 15]]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path, compiled):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be written to '.*/file/a.yaml': .*Choose"):
+        write_compiled(compiled, tmp_path / "file" / "a.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be written to '.*/folder.yaml': Is a directory"):
+        write_compiled(compiled, tmp_path / "folder.yaml")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"file", "folder.yaml"}
 
 
 def test_nothing_in_the_file_names_this_machine(compiled):
@@ -196,7 +220,14 @@ def test_settings_of_every_stage_reach_every_stage_and_those_of_one_win(compile_
         ],
         "imagePullSecret": [{"secretNameParameter": constant("registry")}],
         "pvcMount": [{"mountPath": "/scratch", "pvcNameParameter": constant("scratch")}],
-        "enabledSharedMemory": {"volumeName": "shared-memory", "size": "2Gi"},
+        "emptyDirMounts": [
+            {
+                "volumeName": "shared-memory",
+                "mountPath": "/dev/shm",
+                "medium": "Memory",
+                "sizeLimit": "2Gi",
+            }
+        ],
         "activeDeadlineSeconds": "7200",
     }
     assert container(compiled, "Evaluator")["env"] == [
@@ -317,5 +348,6 @@ def test_the_platform_document_is_what_kubernetes_executors_read(name, compile_n
         config = json_format.ParseDict(fields, messages.KubernetesExecutorConfig())
         assert config.secret_as_env[0].key_to_env[0].env_var == "DATABASE_PASSWORD"
         assert config.active_deadline_seconds == 60
+        assert config.empty_dir_mounts[0].size_limit in {"1Gi", "4Gi"}
     known = {field.json_name for field in messages.KubernetesExecutorConfig.DESCRIPTOR.fields}
     assert set(FIELDS) <= known

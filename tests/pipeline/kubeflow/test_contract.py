@@ -14,6 +14,7 @@ from pipeline.kubeflow.contract import (
     local_path,
     localize,
     parse_messages,
+    require_inputs,
     unlink_outputs,
 )
 
@@ -167,6 +168,35 @@ def test_only_a_baseline_that_was_not_copied_is_left_out(tmp_path):
     executor_input = message(inputs)
     localize(executor_input, spec("model", "baseline_model", "infra_blessing"), tmp_path)
     assert "baseline_model" in executor_input.inputs.artifacts
+
+
+def test_a_baseline_that_got_lost_is_not_taken_for_none(tmp_path):
+    metadata = {"baseline_version": "1795293368"}
+    executor_input = message([("baseline_model", "s3://b/baseline", metadata)])
+    with pytest.raises(
+        StageError,
+        match=r"a copy of version 1795293368, is not at s3://b/baseline any more.*cache=off",
+    ):
+        localize(executor_input, spec("baseline_model"), tmp_path)
+    (tmp_path / "s3" / "b" / "baseline").mkdir(parents=True)
+    executor_input = message([("baseline_model", "s3://b/baseline", metadata)])
+    localize(executor_input, spec("baseline_model"), tmp_path)
+    assert "baseline_model" in executor_input.inputs.artifacts
+
+
+def test_an_input_whose_files_were_deleted_is_told_with_its_place(tmp_path):
+    inputs = [(key, f"s3://b/{key}", {}) for key in ("model", "examples", "pushed_model")]
+    keys = ("model", "examples", "pushed_model")
+    (tmp_path / "s3" / "b" / "model").mkdir(parents=True)
+    executor_input = message(inputs)
+    places = localize(executor_input, spec(*keys), tmp_path)
+    with pytest.raises(
+        StageError,
+        match=r"object store of examples, expected files below s3://b/examples: .*--data-version",
+    ):
+        require_inputs(executor_input, places)
+    (tmp_path / "s3" / "b" / "examples").mkdir()
+    require_inputs(executor_input, places)
 
 
 def test_answers_name_remote_places_and_hold_no_nulls():

@@ -317,6 +317,18 @@ def test_vertex_names_for_gpus(compiled):
     assert "GPU" in rules(compiled.spec, compiled.platform, required=["data_version"])
 
 
+@pytest.mark.parametrize(("num_classes", "findings"), [(1_000, set()), (6_000, {"SIZE"})])
+def test_parameters_that_fit_into_no_argument_of_a_process(compiled, num_classes, findings):
+    text = "".join(f'  value: "class number {number}"\n' for number in range(num_classes))
+    parameters = compiled.spec["root"]["dag"]["tasks"]["SchemaGen"]["inputs"]["parameters"]
+    parameters["curated_schema"] = {"runtimeValue": {"constant": text}}
+    found = find_problems(compiled.spec, compiled.platform, required=["data_version"])
+    assert {finding.rule for finding in found} == findings
+    for finding in found:
+        assert finding.where == "task 'SchemaGen'"
+        assert finding.fix.startswith("Shorten curated_schema")
+
+
 def test_arguments_with_a_remote_uri(compiled):
     executor = compiled.spec["deploymentSpec"]["executors"]["Trainer_executor"]["container"]
     executor["args"].append("{{$.inputs.artifacts['model'].uri}}")
@@ -400,6 +412,24 @@ def test_mounts_that_kubernetes_refuses(compiled, mounts):
         ]
     }
     assert rules(compiled.spec, compiled.platform, required=["data_version"]) == {"PVC"}
+
+
+def test_a_claim_that_is_called_like_the_volume_of_the_shared_memory(compile_named):
+    with pytest.raises(ConfigError, match="volume 'shared-memory' is mounted 2 times"):
+        compile_named(
+            "kubeflow",
+            "kubeflow.stages.Trainer.shared_memory=1Gi",
+            "kubeflow.stages.Trainer.volumes=[{claim: shared-memory, path: /scratch}]",
+        )
+
+
+def test_the_field_for_shared_memory_that_no_driver_reads(compiled):
+    executors = compiled.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    memory = {"volumeName": "memory", "size": "1Gi"}
+    executors["Trainer_executor"] = {"enabledSharedMemory": memory}
+    (finding,) = find_problems(compiled.spec, compiled.platform, required=["data_version"])
+    assert finding.rule == "SHM"
+    assert "kubeflow.stages.Trainer.shared_memory" in finding.fix
 
 
 def test_all_findings_are_told_at_once_with_their_fixes(compiled):

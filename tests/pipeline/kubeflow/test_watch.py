@@ -174,6 +174,18 @@ def test_a_server_may_be_away_for_a_while_and_not_for_ever(clock):
     assert clock[0] < OUTAGE.total_seconds() * 2
 
 
+def test_a_wait_that_is_shorter_than_a_poll_looks_once_more_at_its_end(clock):
+    server = AwayServer([], clock)
+    server.get_run = lambda _: run("SUCCEEDED" if clock[0] >= 5 else "RUNNING")
+    ended = watch_run(server, run("RUNNING"), STAGES, lambda *_: None, timeout_seconds=5)
+    assert ended.state == "SUCCEEDED"
+    assert clock[0] == 5
+    clock[0] = 0
+    with pytest.raises(UpstreamTimeoutError, match="has not ended within 4 s; it goes on"):
+        watch_run(server, run("RUNNING"), STAGES, lambda *_: None, timeout_seconds=4)
+    assert clock[0] == 4
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_token_that_expires_while_waiting_ends_it_at_once(clock, status):
     refusal = RefusedError("refused", status)
