@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from serving.gateway.admission import Admission
 from serving.gateway.auth.authenticator import Authenticator
+from serving.gateway.auth.key_copy import KeyCopy, remove_copy
 from serving.gateway.auth.key_ring import KeyRing
 from serving.gateway.auth.key_store import KeyStore
 from serving.gateway.auth.tokens import TokenVerifier
@@ -99,7 +101,7 @@ async def open_services(
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(asyncio.to_thread, tracing.stop)
         await _bring_up_to_date(settings, stack)
-        key_ring = KeyRing(KeyStore(engine, pepper), pepper)
+        key_ring = _make_key_ring(settings, engine, pepper)
         stack.push_async_callback(key_ring.stop)
         await key_ring.start()
         rules = RulesHolder(engine, settings.rules_file)
@@ -141,6 +143,19 @@ async def open_services(
         )
         _run_beside(stack, _follow_gauges(services))
         yield services
+
+
+def _make_key_ring(settings: GatewaySettings, engine: AsyncEngine, pepper: bytes) -> KeyRing:
+    if not settings.key_copy_hours:
+        remove_copy(settings.state_folder)
+        return KeyRing(KeyStore(engine, pepper), pepper)
+    copy = KeyCopy(
+        settings.state_folder,
+        pepper,
+        database=engine.url.render_as_string(hide_password=True),
+        max_age=datetime.timedelta(hours=settings.key_copy_hours),
+    )
+    return KeyRing(KeyStore(engine, pepper), pepper, copy=copy)
 
 
 def _make_authenticator(settings: GatewaySettings, key_ring: KeyRing) -> Authenticator:

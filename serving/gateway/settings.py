@@ -170,6 +170,8 @@ class GatewaySettings(BaseSettings):
         rules_file: business rules; empty for the defaults.
         key_secret: what API keys and console sessions are hashed and signed with; empty for one
             that is generated in the state folder.
+        key_copy_hours: how old the keys of an earlier run may be, for a start while the database is
+            down; 0 keeps none.
         unsafe_no_auth: everybody may do everything; refused unless `host` is loopback.
         deadline_seconds: time limit of one request, upload excluded.
         secure_cookies: mark the console's cookie as HTTPS only; off only for loopback.
@@ -193,6 +195,7 @@ class GatewaySettings(BaseSettings):
     database_url: str = ""
     rules_file: Path | None = None
     key_secret: SecretStr | None = None
+    key_copy_hours: float = Field(default=24.0, ge=0, le=168)
     unsafe_no_auth: bool = False
     deadline_seconds: float = Field(default=5.0, gt=0)
     secure_cookies: bool = True

@@ -246,6 +246,37 @@ def test_it_starts_while_the_database_is_down(make_gateway, model_server, postgr
     assert gateway.stop() == 0
 
 
+def test_it_knows_its_keys_when_it_starts_while_the_database_is_down(
+    make_gateway, postgresql_server
+):
+    gateway = make_gateway(DATABASE_URL=postgresql_server.make_database("late_keys"))
+    file = gateway.folder / "state" / "last_known_keys"
+    key = gateway.make_key("read")
+    gateway.start()
+    _wait_until(file.exists)
+    gateway.stop()
+    postgresql_server.stop("immediate")
+    try:
+        gateway.start()
+        with gateway.client(key) as client:
+            # The key is good; its history is in the database.
+            answer = client.get("/v1/predictions")
+            assert "the database does not answer" in answer.json()["error"]
+        assert key.rpartition("_")[2] not in file.read_text() + gateway.log
+        gateway.stop()
+        gateway.settings["KEY_COPY_HOURS"] = "0"
+        gateway.start()
+        with gateway.client(key) as client:
+            assert "API keys cannot be checked" in client.get("/v1/predictions").json()["error"]
+        assert not file.exists()
+    finally:
+        postgresql_server.start()
+    with gateway.client(key) as client:
+        _wait_until(lambda: client.get("/v1/predictions").status_code == 200)
+    assert gateway.stop() == 0
+    assert not file.exists()
+
+
 def _wait_until(condition, seconds=40):
     deadline = time.monotonic() + seconds
     while not condition():
