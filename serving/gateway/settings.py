@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from configs.errors import ConfigError
@@ -93,6 +93,8 @@ class ThrottleSettings(BaseModel):
         total_burst: what the common bucket holds.
         store: where buckets live: `memory` (one worker), `database` or `redis` (several).
         redis_url: of `store=redis`.
+        sign_in_per_minute: wrong keys at the console's sign-in from one address.
+        sign_in_total_per_minute: wrong keys at the console's sign-in from all addresses.
     """
 
     key_per_second: float = Field(default=50.0, gt=0)
@@ -101,6 +103,8 @@ class ThrottleSettings(BaseModel):
     total_burst: int = Field(default=1000, ge=1)
     store: Literal["memory", "database", "redis"] = "memory"
     redis_url: str = ""
+    sign_in_per_minute: int = Field(default=10, ge=1)
+    sign_in_total_per_minute: int = Field(default=100, ge=1)
 
 
 class AdmissionSettings(BaseModel):
@@ -164,6 +168,8 @@ class GatewaySettings(BaseSettings):
     Attributes:
         host: address to listen on.
         port: port to listen on; 0 for any that is free.
+        trusted_proxies: addresses and networks of proxies that tell in X-Forwarded-For and
+            X-Forwarded-Proto who calls, and how; those headers of others count for nothing.
         workers: processes that share the port.
         state_folder: SQLite file, spool and generated secrets.
         database_url: SQLAlchemy URL; empty for SQLite in the state folder.
@@ -190,6 +196,10 @@ class GatewaySettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = (
+        ipaddress.IPv4Network("127.0.0.1"),
+        ipaddress.IPv6Network("::1"),
+    )
     workers: int = Field(default=1, ge=1)
     state_folder: Path = Path("gateway-state")
     database_url: str = ""
@@ -221,6 +231,11 @@ class GatewaySettings(BaseSettings):
                 f"secure_cookies is off and host is {self.host!r}, expected a loopback address "
                 "such as 127.0.0.1: over plain HTTP anybody on the way reads the console's cookie. "
                 "Leave it on, and put TLS in front."
+            )
+        if any(not network.prefixlen for network in self.trusted_proxies):
+            raise ValueError(
+                "trusted_proxies holds a network of all addresses, expected those of proxies: "
+                "anybody could claim any address. Name the proxies' own."
             )
         if self.workers > 1 and self.throttle.store == "memory":
             raise ValueError(

@@ -50,5 +50,5 @@ def add_try_page(router: APIRouter, pages: Pages) -> None:
     async def send_feedback(
         request: Request, feedback: FeedbackRequest, viewer: _CanJudge
     ) -> Response:
-        answer = await get_parts(request).send_feedback(feedback, viewer.principal)
+        answer = await get_parts(request).send_feedback(request, feedback, viewer.principal)
         return JSONResponse(answer.model_dump(mode="json"))
