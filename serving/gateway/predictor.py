@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from serving.gateway.admission import Admission
 from serving.gateway.api_types import ClassProbability, PredictionAnswer
 from serving.gateway.errors import DeadlineError, GatewayError, OverloadedError
+from serving.gateway.fallback_reviews import FallbackReviews
 from serving.gateway.model.answers import ModelAnswer
 from serving.gateway.model.client import ModelClient
 from serving.gateway.model.errors import GONE, BreakerOpenError
@@ -100,6 +101,7 @@ class Predictor:
 
     def __init__(self, parts: PredictorParts) -> None:
         self._parts = parts
+        self._fallback_reviews = FallbackReviews(parts.settings.workers)
         # Pillow frees the interpreter lock: more threads than cores would only wait for each other.
         self._threads = ThreadPoolExecutor(
             len(os.sched_getaffinity(0)), thread_name_prefix="pictures"
@@ -126,7 +128,9 @@ class Predictor:
             image = await self._check(upload)
             rules, rules_version = self._parts.rules.current, self._parts.rules.version
             answer, route = await self._ask(image, asked, rules)
-        decision = _decide(rules, answer, route)
+        decision = self._fallback_reviews.limit(
+            _decide(rules, answer, route), rules.review.fallback_per_hour
+        )
         top_k = answer.most_probable(TOP_K)
         record = PredictionRecord(
             request_id=asked.request_id,

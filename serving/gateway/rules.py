@@ -24,11 +24,13 @@ class ReviewRules(_Strict):
         follow_model: answers inside the model's own review band.
         min_probability: answers less probable than this, 0..1.
         min_margin: answers whose lead over the second class is smaller than this, 0..1.
+        fallback_per_hour: most answers in an hour that wait only because a fallback gave them.
     """
 
     follow_model: bool = True
     min_probability: float = Field(default=0.0, ge=0, le=1)
     min_margin: float = Field(default=0.0, ge=0, le=1)
+    fallback_per_hour: int = Field(default=100, ge=0, le=100_000)
 
 
 class ClassRules(_Strict):

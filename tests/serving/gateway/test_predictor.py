@@ -124,6 +124,28 @@ def test_policy_default_answers_with_the_default_for_review(open_gateway, photo)
     assert metrics.read("model_server_seconds_count", outcome="unavailable") == 1
 
 
+def test_a_long_outage_does_not_fill_the_review_queue(open_gateway, photo, tmp_path):
+    settings = {"model": NOBODY, "fallback": {"policy": "default"}}
+    rules = "{{default_answer: unknown, review: {{fallback_per_hour: {}}}}}"
+
+    async def run():
+        async with open_gateway(rules.format(2), **settings) as services:
+            answers = [await _ask(services, photo) for _ in range(4)]
+            records = [services.recorder.find_pending(each.request_id) for each in answers]
+            (tmp_path / "rules.yaml").write_text(rules.format(3))
+            await services.rules.refresh()
+            return answers, records, [await _ask(services, photo) for _ in range(2)]
+
+    answers, records, later = asyncio.run(run())
+    assert [answer.needs_review for answer in answers] == [True, True, False, False]
+    assert answers[-1].review_reasons == []
+    assert {answer.route for answer in answers} == {Route.FALLBACK_DEFAULT}
+    assert {answer.label for answer in answers} == {"unknown"}
+    for answer, record in zip(answers, records, strict=True):
+        assert record.needs_review == answer.needs_review == bool(record.review_image)
+    assert [answer.needs_review for answer in later] == [True, False]
+
+
 def test_policy_default_without_a_default_refuses(open_gateway, photo):
     with pytest.raises(UnavailableError):
         _run(open_gateway, photo, model=NOBODY, fallback={"policy": "default"})

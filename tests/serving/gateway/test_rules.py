@@ -117,6 +117,8 @@ def test_all_reasons_are_given_at_once():
         ("review: {min_margin: 2}", "review.min_margin: Input should be less than"),
         ("review: {min_margin: .nan}", "review.min_margin"),
         ("retention: {prediction_days: 0}", "retention.prediction_days"),
+        ("review: {fallback_per_hour: -1}", "review.fallback_per_hour: Input should be greater"),
+        ("review: {fallback_per_hour: 0.5}", "review.fallback_per_hour: Input should be a valid"),
         ("classes: {mug: 0.5}", "classes.mug: Input should be"),
         ("deny: mug", "deny: Input should be a valid frozenset"),
         ("- mug", "the file: Input should be"),
