@@ -81,7 +81,15 @@ def test_nothing_imports_tensorflow_and_it_stays_small(make_gateway):
     ).stdout
     assert "'serving'" in names
     assert "'fastapi'" in names
-    for heavy in ("tensorflow", "keras", "tfx", "pandas", "matplotlib", "tensorflow_serving"):
+    for heavy in (
+        "tensorflow",
+        "keras",
+        "tfx",
+        "pandas",
+        "matplotlib",
+        "tensorflow_serving",
+        "redis",
+    ):
         assert f"'{heavy}'" not in names
 
 
