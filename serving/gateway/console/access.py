@@ -8,8 +8,8 @@ from typing import Final
 from fastapi import Request
 
 from serving.gateway.auth.dependency import AccessRule
+from serving.gateway.console.frame import Frame, make_frame
 from serving.gateway.console.parts import get_parts
-from serving.gateway.console.views import Frame, make_frame
 from serving.gateway.errors import (
     BadRequestError,
     ForbiddenError,

@@ -1,5 +1,6 @@
 """Signing in and out."""
 
+import dataclasses
 import re
 import secrets
 from typing import Annotated, Final
@@ -13,7 +14,6 @@ from serving.gateway.console.parts import ConsoleParts, get_parts
 from serving.gateway.console.routing import SIGN_IN_PATH, describe
 from serving.gateway.console.sessions import LIFETIME, Sessions
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import SignInView
 from serving.gateway.errors import GatewayError, ThrottledError, UnauthenticatedError
 from serving.gateway.observability.error_answers import note_error
 from serving.gateway.scopes import CredentialKind, Principal, Scope
@@ -25,6 +25,21 @@ _FIRST_PAGES: Final = (
 )
 _OWN_PATH: Final = re.compile(r"/console(/[A-Za-z0-9_-]+)*(\?[A-Za-z0-9=&._-]*)?")
 _VISITOR_SECONDS: Final = 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SignInView:
+    """The page to sign in at.
+
+    Attributes:
+        form_token: of the visitor.
+        next_path: page to go on to.
+        problem: why the last attempt failed; empty before the first.
+    """
+
+    form_token: str
+    next_path: str
+    problem: str
 
 
 def add_sign_in_pages(router: APIRouter, pages: Pages) -> None:
