@@ -195,8 +195,7 @@ class Predictor:
         Raises:
             GatewayError: the picture is refused.
         """
-        image = await self._check(upload)
-        return await self._in_thread(lambda: strip_metadata(image))
+        return await self._strip(await self._check(upload))
 
     async def _check(self, upload: Upload) -> CheckedImage:
         limits = self._parts.settings.upload
@@ -249,9 +248,13 @@ class Predictor:
 
     async def _make_review_image(self, image: CheckedImage) -> bytes | None:
         try:
-            return await self._in_thread(lambda: strip_metadata(image))
+            return await self._strip(image)
         except OverloadedError:  # other large pictures are being read: the answer matters more
             return None
+
+    async def _strip(self, image: CheckedImage) -> bytes:
+        side = self._parts.settings.upload.review_side_pixels
+        return await self._in_thread(lambda: strip_metadata(image, max_side_pixels=side))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -27,6 +27,7 @@ from serving.gateway.database.audit import add_audit
 from serving.gateway.database.engine import reading, writing
 from serving.gateway.database.labels import check_label
 from serving.gateway.database.locks import exclusive, try_lock
+from serving.gateway.database.predictions import find_sizes
 from serving.gateway.database.review import read_image
 from serving.gateway.database.tables import ReviewItemRow
 from serving.gateway.errors import ConflictError, NotFoundError
@@ -174,7 +175,8 @@ async def _mark(
         # What was taken back, or decided anew, while files were written waits for the next time.
         kept = [item for item in ready if item.decided_label == labels[item.request_id]]
         await _set_span(session, [item.request_id for item in kept], span)
-        entries += [_describe(item) for item in kept]
+        sizes = await find_sizes(session, [item.request_id for item in kept])
+        entries += [_describe(item, sizes.get(item.request_id)) for item in kept]
     if entries:
         _audit(session, actor, span, {"pictures": len(entries)})
     return entries
@@ -206,7 +208,8 @@ def _audit(session: AsyncSession, actor: str, span: int, details: dict[str, Any]
     add_audit(session, actor=actor, action="review.export", subject=f"span-{span}", details=details)
 
 
-def _describe(item: ReviewItemRow) -> dict[str, Any]:
+def _describe(item: ReviewItemRow, size: tuple[int, int] | None) -> dict[str, Any]:
+    width, height = size or (None, None)
     return {
         "file": f"{item.decided_label}/{item.request_id}.png",
         "label": item.decided_label,
@@ -216,6 +219,8 @@ def _describe(item: ReviewItemRow) -> dict[str, Any]:
         "guess": item.guess,
         "probability": item.probability,
         "reasons": item.reasons,
+        "image_width": width,
+        "image_height": height,
         "decided_by": item.decided_by,
         "decided_at": item.decided_at.isoformat() if item.decided_at else None,
     }

@@ -11,6 +11,7 @@ from configs.errors import ConfigError
 
 PREFIX = "LOUPE_GATEWAY_"
 MEBIBYTE = 1 << 20
+REVIEW_SIDE_PIXELS = 1024
 PictureKind = Literal["animated", "cmyk", "16-bit", "alpha", "mislabelled"]
 
 
@@ -70,6 +71,8 @@ class UploadSettings(BaseModel):
         max_metadata_bytes: most bytes of an image that are no picture: profiles, EXIF, comments.
         max_batch_images: most images of one batch request.
         body_timeout_seconds: how long a body may take to arrive.
+        review_side_pixels: longest side of a picture that is kept for review; larger ones are
+            scaled down.
         refused: kinds of picture that are refused though the model could read them; `mislabelled`
             is one whose name or content type says another format than its content.
     """
@@ -80,6 +83,7 @@ class UploadSettings(BaseModel):
     max_metadata_bytes: int = Field(default=4 * MEBIBYTE, ge=1024)
     max_batch_images: int = Field(default=32, ge=1)
     body_timeout_seconds: float = Field(default=20.0, gt=0)
+    review_side_pixels: int = Field(default=REVIEW_SIDE_PIXELS, ge=64, le=8192)
     refused: frozenset[PictureKind] = frozenset({"animated"})
 
 

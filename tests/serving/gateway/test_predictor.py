@@ -94,6 +94,33 @@ def test_uncertain_answers_keep_a_picture_without_metadata(open_gateway, server_
     assert not picture.info
 
 
+def test_pictures_for_review_are_scaled_and_their_size_is_remembered(
+    open_gateway, draw_photo, encode, exif_bytes
+):
+    large = Upload(encode(draw_photo(160, 240), "JPEG", exif=exif_bytes(6)))
+    settings = {
+        "model": NOBODY,
+        "fallback": {"policy": "default"},
+        "upload": {"review_side_pixels": 100},
+    }
+
+    async def run():
+        async with open_gateway("default_answer: unknown", **settings) as services:
+            answer = await _ask(services, large)
+            record = services.recorder.find_pending(answer.request_id)
+            return record, await services.predictor.strip(large)
+
+    record, complaint = asyncio.run(run())
+    assert (record.image_width, record.image_height) == Image.open(io.BytesIO(large.data)).size
+    assert max(record.image_width, record.image_height) == 240
+    assert record.image_bytes == len(large.data)
+    for data in (record.review_image, complaint):
+        picture = Image.open(io.BytesIO(data))
+        assert sorted(picture.size) == [67, 100]
+        # Upright: turned by EXIF 6.
+        assert (picture.width < picture.height) == (record.image_width > record.image_height)
+
+
 def test_the_rules_replace_a_denied_label(open_gateway, server_settings, photo):
     rules = "{deny: [bag, hät, shoe], default_answer: unknown}"
     answer, record, _ = _run(open_gateway, photo, rules=rules, **server_settings)

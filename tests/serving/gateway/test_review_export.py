@@ -86,6 +86,7 @@ async def test_provenance_says_where_each_picture_is_from(engine, data, make_dec
         "guess": "mug",
         "model_version": 1795268425,
     }
+    assert (entry["image_width"], entry["image_height"]) == (224, 160)  # not of what was kept
     assert (entry["decided_by"], entry["reasons"]) == ("lk_admin", ["small_margin"])
     async with reading(engine) as session:
         item = await find_item(session, request_id)
