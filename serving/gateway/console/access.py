@@ -162,6 +162,23 @@ def get_form(request: Request) -> dict[str, str]:
     return form
 
 
+def read_number(text: str, most: int) -> int | None:
+    """Read a number out of an address or a form, from anybody.
+
+    Args:
+        text: any text.
+        most: the largest that makes sense; larger ones become it.
+
+    Returns:
+        0..most; None where the text is no number.
+    """
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0")
+    # Python refuses to read thousands of digits.
+    return most if len(digits) > len(str(most)) else min(int(digits or "0"), most)
+
+
 async def _read_form(request: Request) -> dict[str, str]:
     body = bytearray()
     async for chunk in request.stream():

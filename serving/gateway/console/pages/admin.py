@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from serving.gateway.console.access import Viewer, frame_page, need
+from serving.gateway.console.access import Viewer, frame_page, need, read_number
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
 from serving.gateway.database.audit import list_audit
@@ -97,7 +97,9 @@ def add_admin_pages(router: APIRouter, pages: Pages) -> None:
     @router.get("/audit")
     async def show_audit(request: Request, viewer: _IsAdmin, before: str = "") -> Response:
         async with reading(get_parts(request).engine) as session:
-            rows = await list_audit(session, limit=_PAGE_ENTRIES + 1, before_id=_read_id(before))
+            rows = await list_audit(
+                session, limit=_PAGE_ENTRIES + 1, before_id=read_number(before, _MAX_ID)
+            )
         entries = [
             AuditEntry(row.audit_id, row.at, row.actor, row.action, row.subject, row.details)
             for row in rows[:_PAGE_ENTRIES]
@@ -113,10 +115,6 @@ def add_admin_pages(router: APIRouter, pages: Pages) -> None:
             rows = (await session.scalars(query)).all()
         view = RulesView(make_versions(rows))
         return pages.render("rules.html", frame=frame_page(request, viewer, "rules"), view=view)
-
-
-def _read_id(text: str) -> int | None:
-    return min(int(text), _MAX_ID) if text.isascii() and text.isdigit() else None
 
 
 def make_versions(rows: Sequence[RulesRow]) -> list[RulesVersion]:

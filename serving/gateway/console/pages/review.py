@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from serving.gateway.console.access import Viewer, frame_page, get_form, need
+from serving.gateway.console.access import Viewer, frame_page, get_form, need, read_number
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
 from serving.gateway.console.wording import REASONS
@@ -161,8 +161,7 @@ def add_review_pages(router: APIRouter, pages: Pages) -> None:
 
 
 def _read_skip(values: Mapping[str, str]) -> int:
-    text = values.get("skip", "0")
-    return min(int(text), _MAX_SKIP) if text.isascii() and text.isdigit() else 0
+    return read_number(values.get("skip", ""), _MAX_SKIP) or 0
 
 
 async def _make_view(
