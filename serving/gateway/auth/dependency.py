@@ -12,6 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from serving.gateway.auth.authenticator import Authenticator
 from serving.gateway.errors import ForbiddenError
 from serving.gateway.scopes import Principal, Scope
+from serving.gateway.uploads.body import body_time_limit
 
 _BEARER: Final = HTTPBearer(
     scheme_name="bearer", description="An API key, or a JWT.", auto_error=False
@@ -104,14 +105,18 @@ class GuardedRoute(APIRoute):
         """Wrap the handler of the route.
 
         Returns:
-            A handler that asks the rules first.
+            A handler that asks the rules first, and waits for a JSON body only for so long.
         """
         handler = super().get_route_handler()
         rules = list(_rules_of(self.dependant))
+        has_parsed_body = self.body_field is not None
 
         async def guarded(request: Request) -> Response:
             for rule in rules:
                 rule.decide(request)
+            if has_parsed_body:  # FastAPI would wait for it for ever
+                async with body_time_limit(request.app):
+                    await request.body()
             return await handler(request)
 
         return guarded

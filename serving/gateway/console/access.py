@@ -17,6 +17,7 @@ from serving.gateway.errors import (
     UnauthenticatedError,
 )
 from serving.gateway.scopes import CredentialKind, Principal, Scope
+from serving.gateway.uploads.body import body_time_limit
 
 FORM_TOKEN_FIELD: Final = "form_token"  # noqa: S105 (a field's name)
 FORM_TOKEN_HEADER: Final = "x-form-token"  # noqa: S105
@@ -181,14 +182,15 @@ def read_number(text: str, most: int) -> int | None:
 
 async def _read_form(request: Request) -> dict[str, str]:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM_BYTES:
-            raise TooLargeError(
-                "The form is too large.",
-                got=f"more than {_MAX_FORM_BYTES} bytes",
-                accepted=f"at most {_MAX_FORM_BYTES} bytes",
-            )
+    async with body_time_limit(request.app):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_FORM_BYTES:
+                raise TooLargeError(
+                    "The form is too large.",
+                    got=f"more than {_MAX_FORM_BYTES} bytes",
+                    accepted=f"at most {_MAX_FORM_BYTES} bytes",
+                )
     try:
         fields = urllib.parse.parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=64
