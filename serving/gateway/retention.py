@@ -77,6 +77,8 @@ class Retention:
                 await apply_retention(self._engine, self._rules.current.retention)
             except UnavailableError as error:
                 _log.warning("retention waits for the database", cause=describe_cause(error))
+            except Exception as error:  # noqa: BLE001 (what is too old must go the next time)
+                _log.error("retention has failed, and is tried again", exc_info=error)
             await asyncio.sleep(ROUND_SECONDS)
 
 

@@ -151,7 +151,7 @@ def read_rules(file: Path) -> BusinessRules:
     """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"rules '{file}' cannot be read: {error}. Give a YAML file.") from error
     try:
         return BusinessRules.model_validate({} if content is None else content)

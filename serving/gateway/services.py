@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from configs.errors import ConfigError
 from serving.gateway.admission import Admission
 from serving.gateway.auth.authenticator import Authenticator
 from serving.gateway.auth.key_copy import KeyCopy, remove_copy
@@ -172,11 +173,17 @@ async def _bring_up_to_date(settings: GatewaySettings, stack: contextlib.AsyncEx
 
 
 async def _bring_up_to_date_later(settings: GatewaySettings) -> None:
+    problem = ""
     while True:
         await asyncio.sleep(_DATABASE_SECONDS)
         try:
             await migrate(settings.sqlalchemy_url)
         except UnavailableError:
+            continue
+        except ConfigError as error:  # at a start with the database up, this ends the program
+            if str(error) != problem:
+                _log.critical("the database cannot be used", problem=str(error))
+            problem = str(error)
             continue
         _log.info("the database is up, with the newest tables")
         return

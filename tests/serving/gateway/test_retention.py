@@ -141,3 +141,25 @@ async def test_the_task_goes_on_after_an_outage(
             await asyncio.sleep(0.05)
     await task.stop()
     await engine.dispose()
+
+
+async def test_the_task_goes_on_after_a_failure_that_is_no_outage(
+    tmp_path, make_record, monkeypatch
+):
+    url = f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
+    await migrate(url)
+    engine = create_engine(url)
+    present = datetime.datetime.now(datetime.UTC)
+    await write(engine, make_record(created_at=present - datetime.timedelta(days=91)))
+    monkeypatch.setattr(retention, "ROUND_SECONDS", 0.05)
+    lock = tmp_path / "gateway.db.retention.lock"
+    lock.mkdir()  # it cannot be opened, as when there are too many open files
+    task = Retention(engine, RulesHolder(engine, None))
+    task.start()
+    await asyncio.sleep(0.2)
+    lock.rmdir()
+    async with asyncio.timeout(10):
+        while await read_all(engine, PredictionRow.request_id):
+            await asyncio.sleep(0.05)
+    await task.stop()
+    await engine.dispose()

@@ -123,6 +123,8 @@ def test_all_reasons_are_given_at_once():
         ("deny: mug", "deny: Input should be a valid frozenset"),
         ("- mug", "the file: Input should be"),
         ("deny: [", "cannot be read"),
+        ("deny: [2026-13-45]", "cannot be read: month must be in 1..12"),
+        ("deny: " + "[" * 20_000, "cannot be read"),
         ("a: !!python/object/apply:os.system ['true']", "cannot be read"),
         ("\xff\xfe", "cannot be read"),
     ],
