@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from configs.errors import ConfigError
+from serving.gateway.database.tables import LABEL_LENGTH
 from serving.gateway.records import ReviewReason
 
 
@@ -70,8 +71,16 @@ class BusinessRules(_Strict):
     review: ReviewRules = ReviewRules()
     classes: dict[str, ClassRules] = Field(default_factory=dict)
     deny: frozenset[str] = frozenset()
-    default_answer: str = ""
+    default_answer: str = Field(default="", max_length=LABEL_LENGTH)
     retention: RetentionRules = RetentionRules()
+
+    @field_validator("default_answer")
+    @classmethod
+    def _check_printable(cls, label: str) -> str:
+        # It becomes a column of every record: what a database refuses would lose them all.
+        if not label.isprintable():
+            raise ValueError(f"got {label!a}, expected printable characters. Correct it.")
+        return label
 
     def fingerprint(self) -> str:
         """Identify the rules by their content.

@@ -120,6 +120,8 @@ def test_all_reasons_are_given_at_once():
         ("review: {fallback_per_hour: -1}", "review.fallback_per_hour: Input should be greater"),
         ("review: {fallback_per_hour: 0.5}", "review.fallback_per_hour: Input should be a valid"),
         ("classes: {mug: 0.5}", "classes.mug: Input should be"),
+        ("default_answer: " + "x" * 201, "default_answer: String should have at most 200"),
+        (r'default_answer: "a\0b"', r"default_answer: .*'a\\x00b', expected printable"),
         ("deny: mug", "deny: Input should be a valid frozenset"),
         ("- mug", "the file: Input should be"),
         ("deny: [", "cannot be read"),
