@@ -244,7 +244,8 @@ class Operations:
             raise BadRequestError(
                 f"image is no base64: {error}", fix="Encode the file's bytes as base64."
             ) from error
-        return await self._services.predictor.strip(Upload(data))
+        image = await self._services.predictor.strip(Upload(data))
+        return image if self._services.rules.current.retention.review_image_days else None
 
     async def _read_shares(self) -> dict[int, float]:
         since = datetime.datetime.now(datetime.UTC) - TRAFFIC_TIME

@@ -139,7 +139,7 @@ class Predictor:
             model_name=self._parts.settings.model.name,
             rules_version=rules_version,
             route=route,
-            review_image=await self._make_review_image(image) if decision.reasons else None,
+            review_image=await self._make_review_image(image, rules) if decision.reasons else None,
             latency_ms=1000 * (time.perf_counter() - asked.started_at),
             **_describe_answer(answer, decision, top_k),
             **_describe_image(image),
@@ -246,7 +246,9 @@ class Predictor:
                 metrics.observe_model_call(outcome=outcome, seconds=seconds)
                 metrics.set_breaker(self._parts.client.breaker_state)
 
-    async def _make_review_image(self, image: CheckedImage) -> bytes | None:
+    async def _make_review_image(self, image: CheckedImage, rules: BusinessRules) -> bytes | None:
+        if not rules.retention.review_image_days:
+            return None
         try:
             return await self._strip(image)
         except OverloadedError:  # other large pictures are being read: the answer matters more

@@ -94,6 +94,14 @@ def test_uncertain_answers_keep_a_picture_without_metadata(open_gateway, server_
     assert not picture.info
 
 
+def test_no_picture_is_kept_when_none_may(open_gateway, photo):
+    rules = "{default_answer: unknown, retention: {review_image_days: 0}}"
+    settings = {"model": NOBODY, "fallback": {"policy": "default"}}
+    answer, record, _ = _run(open_gateway, photo, rules=rules, **settings)
+    assert answer.needs_review
+    assert record.review_image is None
+
+
 def test_pictures_for_review_are_scaled_and_their_size_is_remembered(
     open_gateway, draw_photo, encode, exif_bytes
 ):
