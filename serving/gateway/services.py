@@ -108,10 +108,11 @@ async def open_services(
         rules = RulesHolder(engine, settings.rules_file)
         stack.push_async_callback(rules.stop)
         await rules.start()
-        recorder = Recorder(engine, settings.state_folder / "spool")
+        spool_folder = settings.state_folder / "spool"
+        recorder = Recorder(engine, spool_folder)
         stack.push_async_callback(recorder.stop)
         await recorder.start()
-        retention = Retention(engine, rules)
+        retention = Retention(engine, rules, spool_folder)
         stack.push_async_callback(retention.stop)
         retention.start()
         throttle = make_throttle(settings.throttle, engine)
