@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import datetime
 from collections.abc import AsyncGenerator, Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -110,8 +111,8 @@ async def open_services(
         await rules.start()
         spool_folder = settings.state_folder / "spool"
         recorder = Recorder(engine, spool_folder)
+        await _start_recorder(recorder, spool_folder)
         stack.push_async_callback(recorder.stop)
-        await recorder.start()
         retention = Retention(engine, rules, spool_folder)
         stack.push_async_callback(retention.stop)
         retention.start()
@@ -145,6 +146,16 @@ async def open_services(
         )
         _run_beside(stack, _follow_gauges(services))
         yield services
+
+
+async def _start_recorder(recorder: Recorder, spool_folder: Path) -> None:
+    try:
+        await recorder.start()
+    except OSError as error:
+        raise ConfigError(
+            f"spool '{spool_folder}' cannot be written: {error}. Give the gateway a folder of its "
+            "own in LOUPE_GATEWAY_STATE_FOLDER."
+        ) from error
 
 
 def _make_key_ring(settings: GatewaySettings, engine: AsyncEngine, pepper: bytes) -> KeyRing:

@@ -57,7 +57,9 @@ class Spool:
         Raises:
             OSError: the folder cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Of missing parents, only the last gets the mode: one at a time.
+        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(exist_ok=True, mode=0o700)
         with _locked(self._folder / _LOCK_NAME):
             self._own.mkdir(mode=0o700)
             self._lock = _open(self._own / _LOCK_NAME)

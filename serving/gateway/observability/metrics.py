@@ -202,7 +202,9 @@ def share_metrics(folder: Path) -> None:
     Args:
         folder: emptied: counts of processes that are gone would be counted again.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Of missing parents, only the last gets the mode: one at a time.
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     for file in folder.glob("*.db"):
         file.unlink(missing_ok=True)
     os.environ[_SHARED_FOLDER] = str(folder)

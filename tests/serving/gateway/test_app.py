@@ -307,6 +307,9 @@ def test_several_workers_count_and_remember_together(make_gateway, model_server,
     with gateway.client() as client:
         _wait_until(lambda: len(client.get("/v1/predictions?limit=50").json()["items"]) == 20)
         lines = client.get("/metrics").text.splitlines()
+    state = gateway.folder / "state"
+    for path in (state, state / "gateway.db", state / "gateway.db-wal", state / "spool"):
+        assert not path.stat().st_mode & 0o077, path  # pictures of customers
     counts = [line for line in lines if "prediction_seconds_count" in line and "stable" in line]
     assert [line.rpartition(" ")[2] for line in counts] == ["20.0"]
     assert gateway.stop() == 0
@@ -323,6 +326,14 @@ def test_several_workers_count_and_remember_together(make_gateway, model_server,
         ({"TRACE_ENDPOINT": "nowhere"}, "LOUPE_GATEWAY_TRACE_ENDPOINT"),
         ({"RULES_FILE": "/no/such/rules.yaml"}, "/no/such/rules.yaml"),
         ({"DATABASE_URL": "mysql://localhost/db"}, "mysql"),
+        (
+            {
+                "STATE_FOLDER": "/proc/loupe",
+                "KEY_SECRET": "k" * 32,
+                "DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/loupe",
+            },
+            "spool '/proc/loupe/spool' cannot be written",
+        ),
     ],
 )
 def test_settings_that_cannot_be_used_end_it_with_the_reason(make_gateway, settings, words):
