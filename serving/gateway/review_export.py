@@ -25,15 +25,13 @@ from configs.errors import DataError
 from data.sources import find_spans
 from serving.gateway.database.audit import add_audit
 from serving.gateway.database.engine import reading, writing
-from serving.gateway.database.labels import check_label
+from serving.gateway.database.labels import PROVENANCE_NAME, check_label
 from serving.gateway.database.locks import exclusive, try_lock
 from serving.gateway.database.predictions import find_sizes
 from serving.gateway.database.review import read_image
 from serving.gateway.database.tables import ReviewItemRow
 from serving.gateway.errors import ConflictError, NotFoundError
 from serving.gateway.records import ReviewStatus
-
-PROVENANCE_NAME: Final = "provenance.jsonl"
 
 _LOCK_NAME: Final = ".review-export.lock"
 _PARTIAL: Final = ".span-{}.partial"
@@ -130,7 +128,7 @@ def _next_span(data_folder: Path) -> int:
 async def _recover(engine: AsyncEngine, data_folder: Path, actor: str) -> int:
     num_recovered = 0
     for provenance in sorted(data_folder.glob(f"span-*/{PROVENANCE_NAME}")):
-        labels = {entry["request_id"]: entry["label"] for entry in _read_provenance(provenance)}
+        labels = _read_labels(provenance)
         span = int(provenance.parent.name.removeprefix("span-"))
         for ids in _chunks([*labels]):
             async with writing(engine) as session:
@@ -245,13 +243,15 @@ def _publish(partial: Path, final: Path, entries: Sequence[dict[str, Any]]) -> N
     _sync_folder(final.parent)
 
 
-def _read_provenance(file: Path) -> list[dict[str, Any]]:
+def _read_labels(provenance: Path) -> dict[str, str]:
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        lines = provenance.read_text(encoding="utf-8").splitlines()
+        entries = [json.loads(line) for line in lines]
+        return {str(entry["request_id"]): str(entry["label"]) for entry in entries}
+    except (ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f"'{file}' is no provenance as an export writes it: {error}. Restore it, or move its "
-            "span elsewhere."
+            f"'{provenance}' is no provenance as an export writes it: {type(error).__name__}: "
+            f"{error}. Restore it, or move its span elsewhere."
         ) from error
 
 

@@ -100,6 +100,18 @@ async def test_provenance_says_where_each_picture_is_from(engine, data, make_dec
     )
 
 
+@pytest.mark.parametrize("line", ["{", "[]", "7", '{"request_id": "00"}', '{"label": "jar"}'])
+async def test_provenance_that_cannot_be_read_is_named(engine, data, make_decided, line):
+    await make_decided("jar", "mug")
+    await export(engine, data)
+    with (data / "span-1" / "provenance.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    await make_decided("jar")
+    with pytest.raises(DataError, match="span-1/provenance.jsonl' is no provenance as an export"):
+        await export(engine, data)
+    assert not (data / "span-2").exists()
+
+
 async def test_later_decisions_become_the_next_span(engine, data, make_decided):
     await make_decided("jar", "mug")
     await export(engine, data)
