@@ -58,6 +58,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         # The usual pages load scripts from a CDN, which the content security policy forbids.
         docs_url=None,
         redoc_url=None,
+        # A path with a slash too many would lead, key and picture, to `http://` behind a proxy.
+        redirect_slashes=False,
     )
     declare_open(app, "/openapi.json")
     set_body_time_limit(app, settings.upload.body_timeout_seconds)

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from starlette.testclient import TestClient
 
 from configs.errors import ConfigError
 from serving.gateway.app import create_app
@@ -115,6 +116,15 @@ def test_answers_carry_security_headers(gateway):
             assert "default-src 'none'" in headers["Content-Security-Policy"]
             assert "server" not in headers
             assert len(headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/predict/", "/openapi.json/", "/metrics/"])
+def test_a_slash_too_many_leads_nowhere(app, path):
+    client = TestClient(app, base_url="http://shop.example", follow_redirects=False)
+    for method in ("GET", "POST"):
+        answer = client.request(method, path)
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
 
 
 def test_a_connection_may_rest_between_requests(gateway):
