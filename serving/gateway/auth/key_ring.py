@@ -185,9 +185,9 @@ class KeyRing:
             return
         try:
             await asyncio.to_thread(self._copy.write, entries)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 (revocations must go on being read)
             if not self._is_copy_failing:
-                _log.warning("the last known keys cannot be written", error=str(error))
+                _log.warning("the last known keys cannot be written", error=repr(error))
             self._is_copy_failing = True
         else:
             self._is_copy_failing = False

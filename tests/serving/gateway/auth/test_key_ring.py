@@ -282,11 +282,16 @@ async def test_an_outage_does_not_make_the_copy_last_for_ever(
 
 
 @pytest.mark.anyio
-async def test_a_copy_that_cannot_be_written_costs_nothing_else(store, pepper, clock, tmp_path):
-    (tmp_path / "file").write_text("")
-    copy = KeyCopy(tmp_path / "file", pepper, database="tests", max_age=DAY, now=clock)
+@pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("nobody thought of this")])
+async def test_a_copy_that_cannot_be_written_costs_nothing_else(store, pepper, copy, error):
+    def fail(_entries):
+        raise error
+
+    copy.write = fail
     key = await store.create("shop", [Scope.PREDICT], actor="me")
-    ring = KeyRing(store, pepper, copy=copy, now=clock)
+    ring = KeyRing(store, pepper, copy=copy, refresh_seconds=REFRESH_SECONDS)
     await ring.start()
     assert ring.check(key.text)
+    await store.revoke(key.key_id, actor="me")
+    await wait_until(lambda: not is_known(ring, key.text))
     await ring.stop()
