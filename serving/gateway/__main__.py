@@ -60,6 +60,7 @@ def _serve() -> int:
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
+            forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
             loop="uvloop",
             http=GuardedProtocol,
             ws="none",

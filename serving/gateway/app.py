@@ -18,6 +18,7 @@ from serving.gateway.operations import Operations
 from serving.gateway.routes import explain, feedback, health, models, predict, predictions, root
 from serving.gateway.services import open_services
 from serving.gateway.settings import GatewaySettings, load_settings
+from serving.gateway.uploads.body import set_body_time_limit
 
 DESCRIPTION = """\
 Pictures in, labels out. Send an API key as `Authorization: Bearer <key>`; keys are made with
@@ -59,8 +60,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         # The usual pages load scripts from a CDN, which the content security policy forbids.
         docs_url=None,
         redoc_url=None,
+        # A path with a slash too many would lead, key and picture, to `http://` behind a proxy.
+        redirect_slashes=False,
     )
     declare_open(app, "/openapi.json")
+    set_body_time_limit(app, settings.upload.body_timeout_seconds)
     for part in (predict, explain, feedback, predictions, models, health, root):
         app.include_router(part.router)
     app.include_router(make_router())

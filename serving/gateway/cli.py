@@ -90,6 +90,7 @@ def rotate(
         lambda store: store.rotate(
             key_id, actor=name_of_user(), grace=grace, expires_at=_end(expires_days)
         ),
+        ends_secret=True,
     )
     print(key.text)
     until = f"for {grace_hours:g} more hours" if grace else "no longer"
@@ -99,17 +100,25 @@ def rotate(
 @keys_app.command()
 def revoke(key_id: KeyIdArgument, state_folder: StateOption = None) -> None:
     """End a key at once and for good."""
-    entry = _with_store(state_folder, lambda store: store.revoke(key_id, actor=name_of_user()))
+    entry = _with_store(
+        state_folder, lambda store: store.revoke(key_id, actor=name_of_user()), ends_secret=True
+    )
     _say(f"Key [bold]{entry.key_id}[/] of {escape(entry.name)} opens nothing any more.")
 
 
 def _with_store(
-    state_folder: Path | None, work: "Callable[[KeyStore], Awaitable[Result]]"
+    state_folder: Path | None,
+    work: "Callable[[KeyStore], Awaitable[Result]]",
+    *,
+    ends_secret: bool = False,
 ) -> Result:
     async def run(engine: "AsyncEngine", settings: "GatewaySettings") -> Result:
+        from serving.gateway.auth.key_copy import remove_copy
         from serving.gateway.auth.key_store import KeyStore
         from serving.gateway.secrets import read_key_secret
 
+        if ends_secret:  # a gateway that starts without its database must not bring it back
+            remove_copy(settings.state_folder)
         return await work(KeyStore(engine, read_key_secret(settings)))
 
     return run_on_engine(state_folder, run)

@@ -123,11 +123,12 @@ class Operations:
         return await self._services.predictor.explain(upload, self._asked(request, principal))
 
     async def send_feedback(
-        self, feedback: FeedbackRequest, principal: Principal
+        self, request: Request, feedback: FeedbackRequest, principal: Principal
     ) -> FeedbackAnswer:
         """Keep what a caller says that a picture shows.
 
         Args:
+            request: pays one token.
             feedback: the true label.
             principal: who asked for the prediction.
 
@@ -135,8 +136,9 @@ class Operations:
             Whether the answer was right.
 
         Raises:
-            GatewayError: no such prediction of theirs, or the database is down.
+            GatewayError: too many calls, no such prediction of theirs, or the database is down.
         """
+        await self.charge(request, principal)
         image = await self._read_feedback_image(feedback)
         pending = self._services.recorder.find_pending(feedback.request_id)
         async with writing(self._services.engine) as session:
@@ -242,7 +244,8 @@ class Operations:
             raise BadRequestError(
                 f"image is no base64: {error}", fix="Encode the file's bytes as base64."
             ) from error
-        return await self._services.predictor.strip(Upload(data))
+        image = await self._services.predictor.strip(Upload(data))
+        return image if self._services.rules.current.retention.review_image_days else None
 
     async def _read_shares(self) -> dict[int, float]:
         since = datetime.datetime.now(datetime.UTC) - TRAFFIC_TIME

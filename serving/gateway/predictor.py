@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from serving.gateway.admission import Admission
 from serving.gateway.api_types import ClassProbability, PredictionAnswer
 from serving.gateway.errors import DeadlineError, GatewayError, OverloadedError
+from serving.gateway.fallback_reviews import FallbackReviews
 from serving.gateway.model.answers import ModelAnswer
 from serving.gateway.model.client import ModelClient
 from serving.gateway.model.errors import GONE, BreakerOpenError
@@ -100,6 +101,7 @@ class Predictor:
 
     def __init__(self, parts: PredictorParts) -> None:
         self._parts = parts
+        self._fallback_reviews = FallbackReviews(parts.settings.workers)
         # Pillow frees the interpreter lock: more threads than cores would only wait for each other.
         self._threads = ThreadPoolExecutor(
             len(os.sched_getaffinity(0)), thread_name_prefix="pictures"
@@ -126,7 +128,9 @@ class Predictor:
             image = await self._check(upload)
             rules, rules_version = self._parts.rules.current, self._parts.rules.version
             answer, route = await self._ask(image, asked, rules)
-        decision = _decide(rules, answer, route)
+        decision = self._fallback_reviews.limit(
+            _decide(rules, answer, route), rules.review.fallback_per_hour
+        )
         top_k = answer.most_probable(TOP_K)
         record = PredictionRecord(
             request_id=asked.request_id,
@@ -135,7 +139,7 @@ class Predictor:
             model_name=self._parts.settings.model.name,
             rules_version=rules_version,
             route=route,
-            review_image=await self._make_review_image(image) if decision.reasons else None,
+            review_image=await self._make_review_image(image, rules) if decision.reasons else None,
             latency_ms=1000 * (time.perf_counter() - asked.started_at),
             **_describe_answer(answer, decision, top_k),
             **_describe_image(image),
@@ -191,8 +195,7 @@ class Predictor:
         Raises:
             GatewayError: the picture is refused.
         """
-        image = await self._check(upload)
-        return await self._in_thread(lambda: strip_metadata(image))
+        return await self._strip(await self._check(upload))
 
     async def _check(self, upload: Upload) -> CheckedImage:
         limits = self._parts.settings.upload
@@ -243,11 +246,17 @@ class Predictor:
                 metrics.observe_model_call(outcome=outcome, seconds=seconds)
                 metrics.set_breaker(self._parts.client.breaker_state)
 
-    async def _make_review_image(self, image: CheckedImage) -> bytes | None:
+    async def _make_review_image(self, image: CheckedImage, rules: BusinessRules) -> bytes | None:
+        if not rules.retention.review_image_days:
+            return None
         try:
-            return await self._in_thread(lambda: strip_metadata(image))
+            return await self._strip(image)
         except OverloadedError:  # other large pictures are being read: the answer matters more
             return None
+
+    async def _strip(self, image: CheckedImage) -> bytes:
+        side = self._parts.settings.upload.review_side_pixels
+        return await self._in_thread(lambda: strip_metadata(image, max_side_pixels=side))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -144,6 +144,10 @@ class Recorder:
                 await self._drain()
             except (UnavailableError, OSError) as error:
                 await self._note_down(error)
+            except Exception as error:  # noqa: BLE001 (whatever it is, records must not pile up)
+                if not self._pause_seconds:
+                    _log.error("records cannot be written, and are tried again", exc_info=error)
+                await self._note_down(error)
             if self._stop.is_set():
                 return
 
@@ -209,7 +213,7 @@ class Recorder:
             await self._write_batch(batch[:half])
             await self._write_batch(batch[half:])
 
-    async def _note_down(self, error: UnavailableError | OSError) -> None:
+    async def _note_down(self, error: Exception) -> None:
         if not self._pause_seconds:
             _log.error("the database is down; records wait on disk", cause=describe_cause(error))
         first, longest = RETRY_SECONDS

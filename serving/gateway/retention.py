@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import datetime
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -19,6 +20,7 @@ from serving.gateway.errors import UnavailableError
 from serving.gateway.records import ReviewStatus
 from serving.gateway.rules import RetentionRules
 from serving.gateway.rules_store import RulesHolder
+from serving.gateway.spool import remove_rejected
 
 ROUND_SECONDS: Final = 3600.0
 """How often it is looked for what is too old."""
@@ -28,6 +30,7 @@ UNDO_TIME: Final = datetime.timedelta(days=1)
 """How long the picture of a discarded item stays, so that the decision can be taken back."""
 BUCKET_TIME: Final = datetime.timedelta(days=1)
 """A token bucket that nobody touched for so long is full: it need not be kept."""
+_DAY_SECONDS: Final = 86_400
 
 _log = structlog.get_logger(__name__)
 
@@ -53,11 +56,15 @@ class Retention:
     Args:
         engine: of the database.
         rules: the rules in force.
+        spool_folder: what the database refused is set aside there; None where nothing is.
     """
 
-    def __init__(self, engine: AsyncEngine, rules: RulesHolder) -> None:
+    def __init__(
+        self, engine: AsyncEngine, rules: RulesHolder, spool_folder: Path | None = None
+    ) -> None:
         self._engine = engine
         self._rules = rules
+        self._spool_folder = spool_folder
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -73,10 +80,15 @@ class Retention:
 
     async def _run(self) -> None:
         while True:
+            rules = self._rules.current.retention
             try:
-                await apply_retention(self._engine, self._rules.current.retention)
+                if self._spool_folder is not None:
+                    await asyncio.to_thread(delete_rejected, self._spool_folder, rules)
+                await apply_retention(self._engine, rules)
             except UnavailableError as error:
                 _log.warning("retention waits for the database", cause=describe_cause(error))
+            except Exception as error:  # noqa: BLE001 (what is too old must go the next time)
+                _log.error("retention has failed, and is tried again", exc_info=error)
             await asyncio.sleep(ROUND_SECONDS)
 
 
@@ -109,6 +121,23 @@ async def apply_retention(
     seconds = round(time.monotonic() - started, 3)
     _log.info("retention is done", seconds=seconds, **dataclasses.asdict(removed))
     return removed
+
+
+def delete_rejected(spool_folder: Path, rules: RetentionRules) -> int:
+    """Delete what the database refused, pictures included, once it has lain for too long.
+
+    Args:
+        spool_folder: of the recorder.
+        rules: how long things are kept; a day at least, so that somebody can look.
+
+    Returns:
+        How many files went. One that cannot be deleted raises OSError.
+    """
+    days = max(1, min(rules.prediction_days, rules.review_image_days))
+    num_files = remove_rejected(spool_folder, time.time() - days * _DAY_SECONDS)
+    if num_files:
+        _log.warning("records that the database refused are deleted", files=num_files, days=days)
+    return num_files
 
 
 async def _delete_predictions(

@@ -25,14 +25,13 @@ from configs.errors import DataError
 from data.sources import find_spans
 from serving.gateway.database.audit import add_audit
 from serving.gateway.database.engine import reading, writing
-from serving.gateway.database.labels import check_label
+from serving.gateway.database.labels import PROVENANCE_NAME, check_label
 from serving.gateway.database.locks import exclusive, try_lock
+from serving.gateway.database.predictions import find_sizes
 from serving.gateway.database.review import read_image
 from serving.gateway.database.tables import ReviewItemRow
 from serving.gateway.errors import ConflictError, NotFoundError
 from serving.gateway.records import ReviewStatus
-
-PROVENANCE_NAME: Final = "provenance.jsonl"
 
 _LOCK_NAME: Final = ".review-export.lock"
 _PARTIAL: Final = ".span-{}.partial"
@@ -129,7 +128,7 @@ def _next_span(data_folder: Path) -> int:
 async def _recover(engine: AsyncEngine, data_folder: Path, actor: str) -> int:
     num_recovered = 0
     for provenance in sorted(data_folder.glob(f"span-*/{PROVENANCE_NAME}")):
-        labels = {entry["request_id"]: entry["label"] for entry in _read_provenance(provenance)}
+        labels = _read_labels(provenance)
         span = int(provenance.parent.name.removeprefix("span-"))
         for ids in _chunks([*labels]):
             async with writing(engine) as session:
@@ -174,7 +173,8 @@ async def _mark(
         # What was taken back, or decided anew, while files were written waits for the next time.
         kept = [item for item in ready if item.decided_label == labels[item.request_id]]
         await _set_span(session, [item.request_id for item in kept], span)
-        entries += [_describe(item) for item in kept]
+        sizes = await find_sizes(session, [item.request_id for item in kept])
+        entries += [_describe(item, sizes.get(item.request_id)) for item in kept]
     if entries:
         _audit(session, actor, span, {"pictures": len(entries)})
     return entries
@@ -206,7 +206,8 @@ def _audit(session: AsyncSession, actor: str, span: int, details: dict[str, Any]
     add_audit(session, actor=actor, action="review.export", subject=f"span-{span}", details=details)
 
 
-def _describe(item: ReviewItemRow) -> dict[str, Any]:
+def _describe(item: ReviewItemRow, size: tuple[int, int] | None) -> dict[str, Any]:
+    width, height = size or (None, None)
     return {
         "file": f"{item.decided_label}/{item.request_id}.png",
         "label": item.decided_label,
@@ -216,6 +217,8 @@ def _describe(item: ReviewItemRow) -> dict[str, Any]:
         "guess": item.guess,
         "probability": item.probability,
         "reasons": item.reasons,
+        "image_width": width,
+        "image_height": height,
         "decided_by": item.decided_by,
         "decided_at": item.decided_at.isoformat() if item.decided_at else None,
     }
@@ -240,13 +243,15 @@ def _publish(partial: Path, final: Path, entries: Sequence[dict[str, Any]]) -> N
     _sync_folder(final.parent)
 
 
-def _read_provenance(file: Path) -> list[dict[str, Any]]:
+def _read_labels(provenance: Path) -> dict[str, str]:
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        lines = provenance.read_text(encoding="utf-8").splitlines()
+        entries = [json.loads(line) for line in lines]
+        return {str(entry["request_id"]): str(entry["label"]) for entry in entries}
+    except (ValueError, LookupError, TypeError) as error:
         raise DataError(
-            f"'{file}' is no provenance as an export writes it: {error}. Restore it, or move its "
-            "span elsewhere."
+            f"'{provenance}' is no provenance as an export writes it: {type(error).__name__}: "
+            f"{error}. Restore it, or move its span elsewhere."
         ) from error
 
 

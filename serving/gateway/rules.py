@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from configs.errors import ConfigError
+from serving.gateway.database.tables import LABEL_LENGTH
 from serving.gateway.records import ReviewReason
 
 
@@ -24,11 +25,13 @@ class ReviewRules(_Strict):
         follow_model: answers inside the model's own review band.
         min_probability: answers less probable than this, 0..1.
         min_margin: answers whose lead over the second class is smaller than this, 0..1.
+        fallback_per_hour: most answers in an hour that wait only because a fallback gave them.
     """
 
     follow_model: bool = True
     min_probability: float = Field(default=0.0, ge=0, le=1)
     min_margin: float = Field(default=0.0, ge=0, le=1)
+    fallback_per_hour: int = Field(default=100, ge=0, le=100_000)
 
 
 class ClassRules(_Strict):
@@ -68,8 +71,16 @@ class BusinessRules(_Strict):
     review: ReviewRules = ReviewRules()
     classes: dict[str, ClassRules] = Field(default_factory=dict)
     deny: frozenset[str] = frozenset()
-    default_answer: str = ""
+    default_answer: str = Field(default="", max_length=LABEL_LENGTH)
     retention: RetentionRules = RetentionRules()
+
+    @field_validator("default_answer")
+    @classmethod
+    def _check_printable(cls, label: str) -> str:
+        # It becomes a column of every record: what a database refuses would lose them all.
+        if not label.isprintable():
+            raise ValueError(f"got {label!a}, expected printable characters. Correct it.")
+        return label
 
     def fingerprint(self) -> str:
         """Identify the rules by their content.
@@ -149,7 +160,7 @@ def read_rules(file: Path) -> BusinessRules:
     """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"rules '{file}' cannot be read: {error}. Give a YAML file.") from error
     try:
         return BusinessRules.model_validate({} if content is None else content)

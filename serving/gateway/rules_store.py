@@ -98,7 +98,10 @@ class RulesHolder:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception as error:  # noqa: BLE001 (the next change of the file must be seen)
+                _log.error("the rules file could not be looked at; the rules stay", exc_info=error)
 
 
 def _look_at(file: Path) -> tuple[int, ...]:

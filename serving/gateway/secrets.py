@@ -6,11 +6,11 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Generator
 from pathlib import Path
 from typing import Final
 
 from configs.errors import ConfigError
+from serving.gateway.private_files import temporary_file
 from serving.gateway.settings import GatewaySettings
 
 FILE_NAME: Final = "key_secret"
@@ -77,26 +77,14 @@ def _read_private(file: Path) -> str:
 
 
 def _make_file(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # A link, not a rename: of several processes that start at once, the first one wins.
-    with _temporary(file) as temporary, contextlib.suppress(FileExistsError):
+    with (
+        temporary_file(file, f"{secrets.token_hex(32)}\n") as temporary,
+        contextlib.suppress(FileExistsError),
+    ):
         os.link(temporary, file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-@contextlib.contextmanager
-def _temporary(file: Path) -> Generator[Path]:
-    path = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as opened:
-            opened.write(f"{secrets.token_hex(32)}\n")
-            opened.flush()
-            os.fsync(opened.fileno())
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from configs.errors import ConfigError
 from serving.gateway.admission import Admission
 from serving.gateway.auth.authenticator import Authenticator
+from serving.gateway.auth.key_copy import KeyCopy, remove_copy
 from serving.gateway.auth.key_ring import KeyRing
 from serving.gateway.auth.key_store import KeyStore
 from serving.gateway.auth.tokens import TokenVerifier
@@ -99,16 +103,17 @@ async def open_services(
         stack.push_async_callback(engine.dispose)
         stack.push_async_callback(asyncio.to_thread, tracing.stop)
         await _bring_up_to_date(settings, stack)
-        key_ring = KeyRing(KeyStore(engine, pepper), pepper)
+        key_ring = _make_key_ring(settings, engine, pepper)
         stack.push_async_callback(key_ring.stop)
         await key_ring.start()
         rules = RulesHolder(engine, settings.rules_file)
         stack.push_async_callback(rules.stop)
         await rules.start()
-        recorder = Recorder(engine, settings.state_folder / "spool")
+        spool_folder = settings.state_folder / "spool"
+        recorder = Recorder(engine, spool_folder)
+        await _start_recorder(recorder, spool_folder)
         stack.push_async_callback(recorder.stop)
-        await recorder.start()
-        retention = Retention(engine, rules)
+        retention = Retention(engine, rules, spool_folder)
         stack.push_async_callback(retention.stop)
         retention.start()
         throttle = make_throttle(settings.throttle, engine)
@@ -143,6 +148,29 @@ async def open_services(
         yield services
 
 
+async def _start_recorder(recorder: Recorder, spool_folder: Path) -> None:
+    try:
+        await recorder.start()
+    except OSError as error:
+        raise ConfigError(
+            f"spool '{spool_folder}' cannot be written: {error}. Give the gateway a folder of its "
+            "own in LOUPE_GATEWAY_STATE_FOLDER."
+        ) from error
+
+
+def _make_key_ring(settings: GatewaySettings, engine: AsyncEngine, pepper: bytes) -> KeyRing:
+    if not settings.key_copy_hours:
+        remove_copy(settings.state_folder)
+        return KeyRing(KeyStore(engine, pepper), pepper)
+    copy = KeyCopy(
+        settings.state_folder,
+        pepper,
+        database=engine.url.render_as_string(hide_password=True),
+        max_age=datetime.timedelta(hours=settings.key_copy_hours),
+    )
+    return KeyRing(KeyStore(engine, pepper), pepper, copy=copy)
+
+
 def _make_authenticator(settings: GatewaySettings, key_ring: KeyRing) -> Authenticator:
     verifier = TokenVerifier(settings.token) if settings.token.is_enabled else None
     return Authenticator(key_ring, verifier, is_off=settings.unsafe_no_auth)
@@ -157,11 +185,17 @@ async def _bring_up_to_date(settings: GatewaySettings, stack: contextlib.AsyncEx
 
 
 async def _bring_up_to_date_later(settings: GatewaySettings) -> None:
+    problem = ""
     while True:
         await asyncio.sleep(_DATABASE_SECONDS)
         try:
             await migrate(settings.sqlalchemy_url)
         except UnavailableError:
+            continue
+        except ConfigError as error:  # at a start with the database up, this ends the program
+            if str(error) != problem:
+                _log.critical("the database cannot be used", problem=str(error))
+            problem = str(error)
             continue
         _log.info("the database is up, with the newest tables")
         return

@@ -4,13 +4,14 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from configs.errors import ConfigError
 
 PREFIX = "LOUPE_GATEWAY_"
 MEBIBYTE = 1 << 20
+REVIEW_SIDE_PIXELS = 1024
 PictureKind = Literal["animated", "cmyk", "16-bit", "alpha", "mislabelled"]
 
 
@@ -70,6 +71,8 @@ class UploadSettings(BaseModel):
         max_metadata_bytes: most bytes of an image that are no picture: profiles, EXIF, comments.
         max_batch_images: most images of one batch request.
         body_timeout_seconds: how long a body may take to arrive.
+        review_side_pixels: longest side of a picture that is kept for review; larger ones are
+            scaled down.
         refused: kinds of picture that are refused though the model could read them; `mislabelled`
             is one whose name or content type says another format than its content.
     """
@@ -80,6 +83,7 @@ class UploadSettings(BaseModel):
     max_metadata_bytes: int = Field(default=4 * MEBIBYTE, ge=1024)
     max_batch_images: int = Field(default=32, ge=1)
     body_timeout_seconds: float = Field(default=20.0, gt=0)
+    review_side_pixels: int = Field(default=REVIEW_SIDE_PIXELS, ge=64, le=8192)
     refused: frozenset[PictureKind] = frozenset({"animated"})
 
 
@@ -93,6 +97,8 @@ class ThrottleSettings(BaseModel):
         total_burst: what the common bucket holds.
         store: where buckets live: `memory` (one worker), `database` or `redis` (several).
         redis_url: of `store=redis`.
+        sign_in_per_minute: wrong keys at the console's sign-in from one address.
+        sign_in_total_per_minute: wrong keys at the console's sign-in from all addresses.
     """
 
     key_per_second: float = Field(default=50.0, gt=0)
@@ -101,6 +107,8 @@ class ThrottleSettings(BaseModel):
     total_burst: int = Field(default=1000, ge=1)
     store: Literal["memory", "database", "redis"] = "memory"
     redis_url: str = ""
+    sign_in_per_minute: int = Field(default=10, ge=1)
+    sign_in_total_per_minute: int = Field(default=100, ge=1)
 
 
 class AdmissionSettings(BaseModel):
@@ -164,12 +172,16 @@ class GatewaySettings(BaseSettings):
     Attributes:
         host: address to listen on.
         port: port to listen on; 0 for any that is free.
+        trusted_proxies: addresses and networks of proxies that tell in X-Forwarded-For and
+            X-Forwarded-Proto who calls, and how; those headers of others count for nothing.
         workers: processes that share the port.
         state_folder: SQLite file, spool and generated secrets.
         database_url: SQLAlchemy URL; empty for SQLite in the state folder.
         rules_file: business rules; empty for the defaults.
         key_secret: what API keys and console sessions are hashed and signed with; empty for one
             that is generated in the state folder.
+        key_copy_hours: how old the keys of an earlier run may be, for a start while the database is
+            down; 0 keeps none.
         unsafe_no_auth: everybody may do everything; refused unless `host` is loopback.
         deadline_seconds: time limit of one request, upload excluded.
         secure_cookies: mark the console's cookie as HTTPS only; off only for loopback.
@@ -188,11 +200,16 @@ class GatewaySettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = (
+        ipaddress.IPv4Network("127.0.0.1"),
+        ipaddress.IPv6Network("::1"),
+    )
     workers: int = Field(default=1, ge=1)
     state_folder: Path = Path("gateway-state")
     database_url: str = ""
     rules_file: Path | None = None
     key_secret: SecretStr | None = None
+    key_copy_hours: float = Field(default=24.0, ge=0, le=168)
     unsafe_no_auth: bool = False
     deadline_seconds: float = Field(default=5.0, gt=0)
     secure_cookies: bool = True
@@ -218,6 +235,11 @@ class GatewaySettings(BaseSettings):
                 f"secure_cookies is off and host is {self.host!r}, expected a loopback address "
                 "such as 127.0.0.1: over plain HTTP anybody on the way reads the console's cookie. "
                 "Leave it on, and put TLS in front."
+            )
+        if any(not network.prefixlen for network in self.trusted_proxies):
+            raise ValueError(
+                "trusted_proxies holds a network of all addresses, expected those of proxies: "
+                "anybody could claim any address. Name the proxies' own."
             )
         if self.workers > 1 and self.throttle.store == "memory":
             raise ValueError(

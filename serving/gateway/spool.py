@@ -57,7 +57,9 @@ class Spool:
         Raises:
             OSError: the folder cannot be written.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Of missing parents, only the last gets the mode: one at a time.
+        self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder.mkdir(exist_ok=True, mode=0o700)
         with _locked(self._folder / _LOCK_NAME):
             self._own.mkdir(mode=0o700)
             self._lock = _open(self._own / _LOCK_NAME)
@@ -71,7 +73,7 @@ class Spool:
         with _locked(self._folder / _LOCK_NAME):
             if not self._counts:
                 (self._own / _LOCK_NAME).unlink()
-                self._own.rmdir()
+                _remove_folder(self._own)
             os.close(self._lock)
 
     @property
@@ -249,7 +251,7 @@ class Spool:
                 self._counts[target] = len(read_segment(target).records)
                 num_records += self._counts[target]
             lock.unlink()
-            lock.parent.rmdir()
+            _remove_folder(lock.parent)
             return num_records
         except BlockingIOError:  # it lives
             return 0
@@ -266,6 +268,31 @@ class Spool:
             file.flush()
             os.fsync(descriptor)
         return path
+
+
+def remove_rejected(folder: Path, before: float) -> int:
+    """Delete what was set aside and has been looked at, or never will be.
+
+    Args:
+        folder: of all processes of the gateway.
+        before: files that were written before this moment go; seconds since 1970.
+
+    Returns:
+        How many went. A file that cannot be deleted raises OSError.
+    """
+    num_files = 0
+    for path in (folder / _REJECTED).glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may be faster
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                num_files += 1
+    return num_files
+
+
+def _remove_folder(folder: Path) -> None:
+    # What somebody else has put there (an editor, a network file system) is no reason to fail.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _open(path: Path) -> int:

@@ -12,6 +12,8 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from serving.gateway.auth.authenticator import Authenticator
 from serving.gateway.errors import ForbiddenError
 from serving.gateway.scopes import Principal, Scope
+from serving.gateway.uploads.body import body_time_limit
+from serving.gateway.uploads.json_parts import check_parts
 
 _BEARER: Final = HTTPBearer(
     scheme_name="bearer", description="An API key, or a JWT.", auto_error=False
@@ -20,6 +22,8 @@ _KEY: Final = APIKeyHeader(
     name="X-API-Key", scheme_name="key", description="An API key.", auto_error=False
 )
 _OPEN_PATHS: Final = "open_paths"
+_MAX_PARTS: Final = 10_000
+"""Commas, colons and brackets of a JSON body: a few fields, and text of a few thousand letters."""
 
 
 class AccessRule(abc.ABC):
@@ -104,14 +108,25 @@ class GuardedRoute(APIRoute):
         """Wrap the handler of the route.
 
         Returns:
-            A handler that asks the rules first.
+            A handler that asks the rules first, waits for a JSON body only for so long, and parses
+            none that would become millions of objects.
         """
         handler = super().get_route_handler()
         rules = list(_rules_of(self.dependant))
+        has_parsed_body = self.body_field is not None
 
         async def guarded(request: Request) -> Response:
             for rule in rules:
                 rule.decide(request)
+            if has_parsed_body:  # FastAPI would wait for it for ever
+                async with body_time_limit(request.app):
+                    body = await request.body()
+                check_parts(
+                    body,
+                    _MAX_PARTS,
+                    accepted="what /openapi.json describes",
+                    fix="Send the fields that are described, and nothing else.",
+                )
             return await handler(request)
 
         return guarded

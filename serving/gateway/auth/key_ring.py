@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
+from serving.gateway.auth.key_copy import KeyCopy
 from serving.gateway.auth.key_store import KeyEntry, KeyState, KeyStore
 from serving.gateway.auth.keys import hash_key, is_same_hash, parse_key_id
 from serving.gateway.errors import UnauthenticatedError, UnavailableError
@@ -17,6 +18,9 @@ REFRESH_SECONDS: Final = 1.0
 """How soon a new key works and a revoked one no longer does."""
 
 _NO_HASH: Final = "0" * 64
+_NOT_READ: Final = "their table could not be read yet."
+_FIX: Final = "Try again when the database is back."
+_RETRY: Final = {"Retry-After": "2"}
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -28,6 +32,7 @@ class KeyRing:
         store: KeyStore,
         pepper: bytes,
         *,
+        copy: KeyCopy | None = None,
         refresh_seconds: float = REFRESH_SECONDS,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
@@ -36,21 +41,27 @@ class KeyRing:
         Args:
             store: the table of keys.
             pepper: what keys are hashed with.
+            copy: where the last known keys outlive the process; None for nowhere.
             refresh_seconds: how often the table is read again.
             now: the clock.
         """
         self._store = store
         self._pepper = pepper
+        self._copy = copy
         self._refresh_seconds = refresh_seconds
         self._now = now
         self._entries: dict[str, KeyEntry] = {}
         self._refreshed_at: float | None = None
         self._is_failing = False
+        self._is_copied = False
+        self._is_copy_failing = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read the keys, and keep reading them until `stop`; a lost database is no error."""
         await self._refresh()
+        if self._refreshed_at is None:
+            await self._take_copy()
         self._task = asyncio.create_task(self._keep_fresh(), name="key ring")
 
     async def stop(self) -> None:
@@ -83,13 +94,12 @@ class KeyRing:
 
         Raises:
             UnauthenticatedError: no such key, or one that is revoked or expired.
-            UnavailableError: the table could not be read since the start.
+            UnavailableError: the table could not be read since the start, and the key is not among
+                the last known ones.
         """
         if self._refreshed_at is None:
             raise UnavailableError(
-                "API keys cannot be checked: their table could not be read yet.",
-                fix="Try again when the database is back.",
-                headers={"Retry-After": "2"},
+                f"API keys cannot be checked: {_NOT_READ}", fix=_FIX, headers=_RETRY
             )
         entry = self._entries.get(parse_key_id(text) or "")
         received = hash_key(text, self._pepper)
@@ -97,6 +107,12 @@ class KeyRing:
         is_current = is_same_hash(entry.key_hash if entry else _NO_HASH, received)
         is_previous = is_same_hash((entry and entry.previous_hash) or _NO_HASH, received)
         if entry is None or not (is_current or is_previous):
+            if self._is_copied:  # it may have been made, or rotated, since
+                raise UnavailableError(
+                    f"the API key is not among the last known ones: {_NOT_READ}",
+                    fix=_FIX,
+                    headers=_RETRY,
+                )
             raise UnauthenticatedError("the API key is not known.")
         self._check_state(entry, is_previous=is_previous)
         return entry
@@ -155,9 +171,47 @@ class KeyRing:
             if not self._is_failing:
                 _log.warning("keys cannot be read, the last known ones are used", error=repr(error))
             self._is_failing = True
+            self._forget_old_copy()
             return
         if self._is_failing:
             _log.info("keys can be read again", keys=len(entries))
-        self._is_failing = False
+        self._is_failing = self._is_copied = False
         self._entries = {entry.key_id: entry for entry in entries}
         self._refreshed_at = time.monotonic()
+        await self._write_copy(entries)
+
+    async def _write_copy(self, entries: Sequence[KeyEntry]) -> None:
+        if self._copy is None:
+            return
+        try:
+            await asyncio.to_thread(self._copy.write, entries)
+        except Exception as error:  # noqa: BLE001 (revocations must go on being read)
+            if not self._is_copy_failing:
+                _log.warning("the last known keys cannot be written", error=repr(error))
+            self._is_copy_failing = True
+        else:
+            self._is_copy_failing = False
+
+    async def _take_copy(self) -> None:
+        found = await asyncio.to_thread(self._copy.read) if self._copy else None
+        if found is None:
+            return
+        entries, age = found
+        self._entries = {entry.key_id: entry for entry in entries}
+        self._refreshed_at = time.monotonic() - age.total_seconds()
+        self._is_copied = True
+        _log.warning(
+            "the keys are those of an earlier run, until the database is back",
+            keys=len(entries),
+            age_seconds=round(age.total_seconds()),
+        )
+
+    def _forget_old_copy(self) -> None:
+        is_old = (
+            self._copy is not None
+            and self.age_seconds is not None
+            and self.age_seconds > self._copy.max_age.total_seconds()
+        )
+        if self._is_copied and is_old:
+            self._entries, self._refreshed_at, self._is_copied = {}, None, False
+            _log.error("the keys of an earlier run are too old; keys are refused")

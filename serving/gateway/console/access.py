@@ -8,8 +8,8 @@ from typing import Final
 from fastapi import Request
 
 from serving.gateway.auth.dependency import AccessRule
+from serving.gateway.console.frame import Frame, make_frame
 from serving.gateway.console.parts import get_parts
-from serving.gateway.console.views import Frame, make_frame
 from serving.gateway.errors import (
     BadRequestError,
     ForbiddenError,
@@ -17,6 +17,7 @@ from serving.gateway.errors import (
     UnauthenticatedError,
 )
 from serving.gateway.scopes import CredentialKind, Principal, Scope
+from serving.gateway.uploads.body import body_time_limit
 
 FORM_TOKEN_FIELD: Final = "form_token"  # noqa: S105 (a field's name)
 FORM_TOKEN_HEADER: Final = "x-form-token"  # noqa: S105
@@ -162,16 +163,34 @@ def get_form(request: Request) -> dict[str, str]:
     return form
 
 
+def read_number(text: str, most: int) -> int | None:
+    """Read a number out of an address or a form, from anybody.
+
+    Args:
+        text: any text.
+        most: the largest that makes sense; larger ones become it.
+
+    Returns:
+        0..most; None where the text is no number.
+    """
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0")
+    # Python refuses to read thousands of digits.
+    return most if len(digits) > len(str(most)) else min(int(digits or "0"), most)
+
+
 async def _read_form(request: Request) -> dict[str, str]:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_FORM_BYTES:
-            raise TooLargeError(
-                "The form is too large.",
-                got=f"more than {_MAX_FORM_BYTES} bytes",
-                accepted=f"at most {_MAX_FORM_BYTES} bytes",
-            )
+    async with body_time_limit(request.app):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _MAX_FORM_BYTES:
+                raise TooLargeError(
+                    "The form is too large.",
+                    got=f"more than {_MAX_FORM_BYTES} bytes",
+                    accepted=f"at most {_MAX_FORM_BYTES} bytes",
+                )
     try:
         fields = urllib.parse.parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=64

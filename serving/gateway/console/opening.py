@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from serving.gateway.console.known_labels import KnownLabels
 from serving.gateway.console.parts import ConsoleParts, Vitals
 from serving.gateway.console.sessions import Sessions
+from serving.gateway.console.sign_in_limit import SignInLimit
 from serving.gateway.console.statistics import StatisticsReader
 from serving.gateway.console.status_log import StatusLog
 from serving.gateway.operations import Operations
@@ -48,6 +49,7 @@ async def open_console(
     app.state.console = ConsoleParts(
         sessions=Sessions(secret, is_secure=settings.secure_cookies),
         authenticator=services.authenticator,
+        sign_in_limit=SignInLimit(settings.throttle),
         engine=services.engine,
         predict=operations.predict,
         explain=operations.explain,

@@ -15,6 +15,7 @@ from serving.gateway.api_types import (
 )
 from serving.gateway.auth.authenticator import Authenticator
 from serving.gateway.console.sessions import Sessions
+from serving.gateway.console.sign_in_limit import SignInLimit
 from serving.gateway.console.statistics import StatisticsReader
 from serving.gateway.console.status_log import StatusLog
 from serving.gateway.scopes import Principal
@@ -40,6 +41,7 @@ class ConsoleParts:
     Attributes:
         sessions: signs cookies and forms.
         authenticator: who may sign in.
+        sign_in_limit: how often that may fail.
         engine: the database.
         predict: the whole way of `POST /v1/predict`, for a body in the same forms.
         explain: the whole way of `POST /v1/explain`: an overlay, PNG.
@@ -55,10 +57,11 @@ class ConsoleParts:
 
     sessions: Sessions
     authenticator: Authenticator
+    sign_in_limit: SignInLimit
     engine: AsyncEngine
     predict: Callable[[Request, Principal], Awaitable[PredictionAnswer]]
     explain: Callable[[Request, Principal], Awaitable[bytes]]
-    send_feedback: Callable[[FeedbackRequest, Principal], Awaitable[FeedbackAnswer]]
+    send_feedback: Callable[[Request, FeedbackRequest, Principal], Awaitable[FeedbackAnswer]]
     describe_models: Callable[[], Awaitable[ModelsAnswer]]
     list_labels: Callable[[], Sequence[str]]
     statistics: StatisticsReader

@@ -1,5 +1,6 @@
 """Routes of the console: strict headers on everything, and errors as pages for people."""
 
+import dataclasses
 import urllib.parse
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -12,7 +13,6 @@ from configs.errors import PipelineError
 from serving.gateway.auth.dependency import GuardedRoute
 from serving.gateway.console.access import find_viewer, frame_page
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import ErrorView
 from serving.gateway.errors import GatewayError, UnauthenticatedError
 from serving.gateway.observability.error_answers import make_answer, note_error
 from serving.gateway.observability.middleware import get_request_id
@@ -31,6 +31,23 @@ HEADERS: Final = {
 }
 SIGN_IN_PATH: Final = "/console/sign-in"
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ErrorView:
+    """A page that cannot be shown.
+
+    Attributes:
+        status: HTTP status.
+        message: what is wrong.
+        got: what was received; may be empty.
+        fix: what to do; may be empty.
+    """
+
+    status: int
+    message: str
+    got: str
+    fix: str
 
 
 def make_route_class(pages: Pages) -> type[APIRoute]:

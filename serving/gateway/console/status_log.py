@@ -111,7 +111,8 @@ class StatusLog:
     def _read_files(self) -> Iterator[dict[str, dict[str, dict[str, int]]]]:
         for file in self._folder.glob("*.json"):
             try:
-                text = file.read_text()
+                yield json.loads(file.read_text())
             except FileNotFoundError:  # old ones are removed at any time
                 continue
-            yield json.loads(text)
+            except (OSError, ValueError) as error:  # a power cut may leave an empty one
+                _LOG.warning("status_log_unreadable", file=str(file), reason=str(error))

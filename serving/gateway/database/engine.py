@@ -1,6 +1,7 @@
 """Connections to the database: SQLite in a file, or PostgreSQL, with time limits on everything."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
@@ -48,7 +49,8 @@ def create_engine(url: str, *, statement_seconds: float | None = STATEMENT_SECON
         one of `reading`: one that began by reading could otherwise fail at its first write.
 
     Raises:
-        ConfigError: the URL is none, or of another database or driver.
+        ConfigError: the URL is none, or of another database or driver, or the file's folder cannot
+            be made.
     """
     parsed = _parse(url)
     if parsed.drivername == "postgresql+asyncpg":
@@ -65,7 +67,7 @@ def create_engine(url: str, *, statement_seconds: float | None = STATEMENT_SECON
             },
         )
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_private(Path(parsed.database))
     engine = create_async_engine(
         parsed, pool_timeout=CONNECT_SECONDS, connect_args={"timeout": STATEMENT_SECONDS}
     )
@@ -198,6 +200,19 @@ def _parse(url: str) -> URL:
             f"{' or '.join(_DRIVERS)}. Correct LOUPE_GATEWAY_DATABASE_URL."
         )
     return parsed
+
+
+def _make_private(file: Path) -> None:
+    # It holds pictures: a new one is for its owner, and SQLite gives its journals the same mode.
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"folder '{file.parent}' of the database cannot be made: {error}. Make it, or correct "
+            "LOUPE_GATEWAY_STATE_FOLDER or LOUPE_GATEWAY_DATABASE_URL."
+        ) from error
+    with contextlib.suppress(OSError):  # connecting says more about it
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

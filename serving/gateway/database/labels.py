@@ -6,6 +6,8 @@ from data.folders import SPLIT_NAMES
 from serving.gateway.database.tables import LABEL_LENGTH
 from serving.gateway.errors import UnprocessableError
 
+PROVENANCE_NAME: Final = "provenance.jsonl"
+"""A file that stands beside the folders of the classes."""
 _MAX_NAME_BYTES: Final = 255
 
 
@@ -20,7 +22,8 @@ def check_label(label: str) -> str:
 
     Raises:
         UnprocessableError: it is empty, too long, has slashes or characters that cannot be
-            printed, begins with a dot or a blank, ends with a blank, or is the name of a split.
+            printed, begins with a dot or a blank, ends with a blank, or is the name of a split or
+            of the file of provenance.
     """
     problem = _find_problem(label)
     if problem:
@@ -44,4 +47,6 @@ def _find_problem(label: str) -> str:
         return "has a slash"
     if label != label.strip() or label.startswith("."):
         return "begins with a dot or a blank, or ends with a blank"
+    if label.lower() == PROVENANCE_NAME:
+        return "is the name of a file that stands beside the classes"
     return "is the name of a split of training data" if label.lower() in SPLIT_NAMES else ""

@@ -79,6 +79,24 @@ async def find_prediction(session: AsyncSession, request_id: str) -> PredictionR
     return await session.get(PredictionRow, request_id)
 
 
+async def find_sizes(
+    session: AsyncSession, request_ids: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    """Find how large pictures were when they came in.
+
+    Args:
+        session: of `reading` or `writing`.
+        request_ids: of the requests; those that are not known are left out.
+
+    Returns:
+        Request id to columns and rows as stored, before orientation.
+    """
+    row = PredictionRow
+    query = select(row.request_id, row.image_width, row.image_height)
+    found = await session.execute(query.where(row.request_id.in_(request_ids)))
+    return {request_id: (width, height) for request_id, width, height in found}
+
+
 async def list_predictions(
     session: AsyncSession, key_id: str, *, cursor: str | None = None, limit: int = 50
 ) -> PredictionPage:

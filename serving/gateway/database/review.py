@@ -65,9 +65,11 @@ async def find_item(session: AsyncSession, request_id: str) -> ReviewItemRow:
     Raises:
         NotFoundError: there is none.
     """
-    item = await session.get(ReviewItemRow, request_id, populate_existing=True)
+    item = None
+    if _is_id(request_id):
+        item = await session.get(ReviewItemRow, request_id, populate_existing=True)
     if item is None:
-        raise NotFoundError(f"no review item '{request_id}'.", fix="Reload the queue.")
+        raise NotFoundError(f"no review item {request_id[:40]!r}.", fix="Reload the queue.")
     return item
 
 
@@ -85,9 +87,9 @@ async def read_image(session: AsyncSession, request_id: str) -> bytes:
         NotFoundError: no such item, or its picture is not kept (any more).
     """
     query = select(ReviewItemRow.image).where(ReviewItemRow.request_id == request_id)
-    image = await session.scalar(query)
+    image = await session.scalar(query) if _is_id(request_id) else None
     if image is None:
-        raise NotFoundError(f"no picture of '{request_id}' is kept.", fix="Reload the queue.")
+        raise NotFoundError(f"no picture of {request_id[:40]!r} is kept.", fix="Reload the queue.")
     return image
 
 
@@ -187,6 +189,11 @@ async def complain(session: AsyncSession, prediction: PredictionRow, image: byte
         await session.execute(change.values(image=image))
 
 
+def _is_id(request_id: str) -> bool:
+    # PostgreSQL refuses some text, such as a NUL: what is no id is not asked for.
+    return request_id.isascii() and request_id.isalnum()
+
+
 async def _settle(
     session: AsyncSession, request_id: str, status: ReviewStatus, actor: str, label: str | None
 ) -> None:
@@ -206,9 +213,10 @@ async def _settle(
 
 
 async def _change(session: AsyncSession, request_id: str, change: Any) -> None:
-    changed = await session.execute(change.execution_options(synchronize_session=False))
-    if changed_rows(changed):
-        return
+    if _is_id(request_id):
+        changed = await session.execute(change.execution_options(synchronize_session=False))
+        if changed_rows(changed):
+            return
     item = await find_item(session, request_id)
     where = f" and is in span-{item.span}" if item.span is not None else ""
     raise ConflictError(

@@ -1,5 +1,6 @@
 """Prometheus metrics; the only place where their names are."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -177,6 +178,7 @@ class GatewayMetrics:
         """
         if self._shared_folder is None:
             return generate_latest(self._registry)
+        _forget_dead_processes(self._shared_folder)
         merged = CollectorRegistry()
         MultiProcessCollector(merged, path=str(self._shared_folder))
         return generate_latest(merged)
@@ -200,7 +202,9 @@ def share_metrics(folder: Path) -> None:
     Args:
         folder: emptied: counts of processes that are gone would be counted again.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Of missing parents, only the last gets the mode: one at a time.
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     for file in folder.glob("*.db"):
         file.unlink(missing_ok=True)
     os.environ[_SHARED_FOLDER] = str(folder)
@@ -214,3 +218,16 @@ def forget_process(folder: Path, process_id: int) -> None:
         process_id: the process.
     """
     mark_process_dead(process_id, path=str(folder))
+
+
+def _forget_dead_processes(folder: Path) -> None:
+    # A worker that was killed forgets nothing itself: its backlog would be reported for ever.
+    for file in folder.glob("gauge_live*.db"):
+        process_id = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            with contextlib.suppress(FileNotFoundError):  # another worker may be faster
+                forget_process(folder, process_id)
+        except PermissionError:
+            continue  # it lives, as somebody else

@@ -32,5 +32,4 @@ async def send_feedback(
     Returns:
         Whether the answer was right.
     """
-    await operations.charge(request, caller)
-    return answer_with(request, await operations.send_feedback(feedback, caller))
+    return answer_with(request, await operations.send_feedback(request, feedback, caller))

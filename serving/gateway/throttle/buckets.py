@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 _MAX_BUCKETS: Final = 10_000
 
@@ -49,7 +49,13 @@ class Taken:
 
 
 class BucketStore(Protocol):
-    """Where buckets live. Whoever asks first gets, however many ask at once."""
+    """Where buckets live. Whoever asks first gets, however many ask at once.
+
+    Attributes:
+        outages: what `take` raises when the store is gone.
+    """
+
+    outages: ClassVar[tuple[type[Exception], ...]]
 
     async def take(self, buckets: Sequence[Bucket], tokens: int) -> Taken:
         """Take tokens out of every bucket, or out of none.
@@ -59,8 +65,8 @@ class BucketStore(Protocol):
             tokens: how many, at least 1.
 
         Returns:
-            Whether they were taken, and what is left. What the store's own library raises when
-            it is gone passes through.
+            Whether they were taken, and what is left. One of `outages` is raised when the store is
+            gone.
         """
         ...
 
@@ -90,6 +96,8 @@ class MemoryStore:
     Args:
         clock: seconds that never go back.
     """
+
+    outages: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

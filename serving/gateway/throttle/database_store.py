@@ -1,12 +1,13 @@
 """Token buckets in the database, shared by all processes that use it."""
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from sqlalchemy import Float, Table, bindparam, func, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from serving.gateway.database.engine import DRIVER_ERRORS
 from serving.gateway.database.tables import BucketRow
 from serving.gateway.throttle.buckets import Bucket, Taken, settle
 
@@ -58,6 +59,8 @@ class DatabaseStore:
     Args:
         engine: the database; it is not closed with the store.
     """
+
+    outages: ClassVar[tuple[type[Exception], ...]] = DRIVER_ERRORS
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

@@ -1,9 +1,10 @@
 """Token buckets in Redis, shared by all processes that use it."""
 
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from serving.gateway.throttle.buckets import Bucket, Taken
 
@@ -44,6 +45,8 @@ class RedisStore:
         url: `redis://`, `rediss://` or `unix://`.
         timeout_seconds: limit of connecting and of each call.
     """
+
+    outages: ClassVar[tuple[type[Exception], ...]] = (RedisError, OSError)
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self._client = cast(

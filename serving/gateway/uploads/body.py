@@ -2,19 +2,59 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final, NoReturn
 
+from fastapi import FastAPI
 from starlette.requests import Request
 
-from serving.gateway.errors import BadRequestError, TooLargeError
+from serving.gateway.errors import BadRequestError, RequestTimeoutError, TooLargeError
+from serving.gateway.settings import UploadSettings
 
 CLOSE: Final = {"Connection": "close"}
 """Header of answers to bodies that were not read to their end."""
 
+_USUAL_SECONDS: Final = UploadSettings().body_timeout_seconds
 _DISCARD_SECONDS: Final = 5.0
 _DISCARD_BYTES: Final = 128 << 20
 _MAX_DIGITS: Final = 18
+
+
+def set_body_time_limit(app: FastAPI, seconds: float) -> None:
+    """Tell an app how long the forms and JSON bodies of its routes may take to arrive.
+
+    Args:
+        app: the app.
+        seconds: `body_timeout_seconds` of its settings.
+    """
+    app.state.body_seconds = seconds
+
+
+@contextlib.asynccontextmanager
+async def body_time_limit(app: FastAPI) -> AsyncGenerator[None]:
+    """Read a body only for so long.
+
+    Args:
+        app: an app that was told by `set_body_time_limit`; else the usual limit holds.
+
+    Yields:
+        Nothing; the body is read in the block.
+
+    Raises:
+        RequestTimeoutError: the body came too slowly.
+    """
+    seconds: float = getattr(app.state, "body_seconds", _USUAL_SECONDS)
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise RequestTimeoutError(
+            "the body did not arrive in time",
+            got=f"an unfinished body after {seconds:g} s",
+            accepted=f"a whole body within {seconds:g} s",
+            fix="Send less, or use a faster connection.",
+            headers=CLOSE,
+        ) from error
 
 
 class Body:

@@ -12,7 +12,7 @@ from PIL.ImageFile import ImageFile as PillowFile
 
 from data.quality import QualityMeasures, measure_picture
 from serving.gateway.errors import OverloadedError
-from serving.gateway.settings import UploadSettings
+from serving.gateway.settings import REVIEW_SIDE_PIXELS, UploadSettings
 from serving.gateway.uploads.checks import (
     check_layout,
     check_png_data,
@@ -36,7 +36,6 @@ from serving.gateway.uploads.upload import Upload
 
 MEASURED_SIDE_PIXELS: Final = 288
 """ExampleGen decodes large JPEGs to this; quality is measured on a copy half as large."""
-REVIEW_SIDE_PIXELS: Final = 1024
 
 _LARGE_PIXELS: Final = 8_000_000
 _LARGE_WAIT_SECONDS: Final = 2.0

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from starlette.testclient import TestClient
 
 from configs.errors import ConfigError
 from serving.gateway.app import create_app
@@ -89,7 +90,15 @@ def test_nothing_imports_tensorflow_and_it_stays_small(make_gateway):
     ).stdout
     assert "'serving'" in names
     assert "'fastapi'" in names
-    for heavy in ("tensorflow", "keras", "tfx", "pandas", "matplotlib", "tensorflow_serving"):
+    for heavy in (
+        "tensorflow",
+        "keras",
+        "tfx",
+        "pandas",
+        "matplotlib",
+        "tensorflow_serving",
+        "redis",
+    ):
         assert f"'{heavy}'" not in names
 
 
@@ -115,6 +124,15 @@ def test_answers_carry_security_headers(gateway):
             assert "default-src 'none'" in headers["Content-Security-Policy"]
             assert "server" not in headers
             assert len(headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/predict/", "/openapi.json/", "/metrics/"])
+def test_a_slash_too_many_leads_nowhere(app, path):
+    client = TestClient(app, base_url="http://shop.example", follow_redirects=False)
+    for method in ("GET", "POST"):
+        answer = client.request(method, path)
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
 
 
 def test_a_connection_may_rest_between_requests(gateway):
@@ -254,6 +272,37 @@ def test_it_starts_while_the_database_is_down(make_gateway, model_server, postgr
     assert gateway.stop() == 0
 
 
+def test_it_knows_its_keys_when_it_starts_while_the_database_is_down(
+    make_gateway, postgresql_server
+):
+    gateway = make_gateway(DATABASE_URL=postgresql_server.make_database("late_keys"))
+    file = gateway.folder / "state" / "last_known_keys"
+    key = gateway.make_key("read")
+    gateway.start()
+    _wait_until(file.exists)
+    gateway.stop()
+    postgresql_server.stop("immediate")
+    try:
+        gateway.start()
+        with gateway.client(key) as client:
+            # The key is good; its history is in the database.
+            answer = client.get("/v1/predictions")
+            assert "the database does not answer" in answer.json()["error"]
+        assert key.rpartition("_")[2] not in file.read_text() + gateway.log
+        gateway.stop()
+        gateway.settings["KEY_COPY_HOURS"] = "0"
+        gateway.start()
+        with gateway.client(key) as client:
+            assert "API keys cannot be checked" in client.get("/v1/predictions").json()["error"]
+        assert not file.exists()
+    finally:
+        postgresql_server.start()
+    with gateway.client(key) as client:
+        _wait_until(lambda: client.get("/v1/predictions").status_code == 200)
+    assert gateway.stop() == 0
+    assert not file.exists()
+
+
 def _wait_until(condition, seconds=40):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -276,6 +325,9 @@ def test_several_workers_count_and_remember_together(make_gateway, model_server,
     with gateway.client() as client:
         _wait_until(lambda: len(client.get("/v1/predictions?limit=50").json()["items"]) == 20)
         lines = client.get("/metrics").text.splitlines()
+    state = gateway.folder / "state"
+    for path in (state, state / "gateway.db", state / "gateway.db-wal", state / "spool"):
+        assert not path.stat().st_mode & 0o077, path  # pictures of customers
     counts = [line for line in lines if "prediction_seconds_count" in line and "stable" in line]
     assert [line.rpartition(" ")[2] for line in counts] == ["20.0"]
     assert gateway.stop() == 0
@@ -287,9 +339,19 @@ def test_several_workers_count_and_remember_together(make_gateway, model_server,
         ({"HOST": "0.0.0.0", "UNSAFE_NO_AUTH": "true"}, "expected a loopback address"),
         ({"HOST": "0.0.0.0", "SECURE_COOKIES": "false"}, "Leave it on, and put TLS in front"),
         ({"PORT": "eighty"}, "LOUPE_GATEWAY_PORT"),
+        ({"TRUSTED_PROXIES": '["::/0"]'}, "Name the proxies' own"),
+        ({"TRUSTED_PROXIES": '["proxy"]'}, "LOUPE_GATEWAY_TRUSTED_PROXIES"),
         ({"TRACE_ENDPOINT": "nowhere"}, "LOUPE_GATEWAY_TRACE_ENDPOINT"),
         ({"RULES_FILE": "/no/such/rules.yaml"}, "/no/such/rules.yaml"),
         ({"DATABASE_URL": "mysql://localhost/db"}, "mysql"),
+        (
+            {
+                "STATE_FOLDER": "/proc/loupe",
+                "KEY_SECRET": "k" * 32,
+                "DATABASE_URL": "postgresql+asyncpg://nobody@127.0.0.1:1/loupe",
+            },
+            "spool '/proc/loupe/spool' cannot be written",
+        ),
     ],
 )
 def test_settings_that_cannot_be_used_end_it_with_the_reason(make_gateway, settings, words):

@@ -98,6 +98,17 @@ def test_a_key_is_made_listed_rotated_and_revoked(keys, environment):
     assert re.search(rf"{key_id} .* revoked", keys("list", "--all").stdout)
 
 
+@pytest.mark.parametrize("words", [["revoke"], ["rotate"]])
+def test_what_ends_a_secret_forgets_the_last_known_keys(keys, environment, words):
+    file = Path(environment["LOUPE_GATEWAY_STATE_FOLDER"]) / "last_known_keys"
+    key_id = keys("create", "shop").stdout.split("_")[1]
+    file.write_text("of a gateway that is not running")
+    assert keys("list").returncode == 0
+    assert file.exists()
+    assert keys(*words, key_id).returncode == 0
+    assert not file.exists()
+
+
 def test_the_audit_log_names_the_user_and_not_what_the_environment_says(keys, environment):
     assert keys("create", "shop", USER="somebody", LOGNAME="somebody").returncode == 0
     file = Path(environment["LOUPE_GATEWAY_STATE_FOLDER"]) / "gateway.db"

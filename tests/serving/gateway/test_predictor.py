@@ -94,6 +94,41 @@ def test_uncertain_answers_keep_a_picture_without_metadata(open_gateway, server_
     assert not picture.info
 
 
+def test_no_picture_is_kept_when_none_may(open_gateway, photo):
+    rules = "{default_answer: unknown, retention: {review_image_days: 0}}"
+    settings = {"model": NOBODY, "fallback": {"policy": "default"}}
+    answer, record, _ = _run(open_gateway, photo, rules=rules, **settings)
+    assert answer.needs_review
+    assert record.review_image is None
+
+
+def test_pictures_for_review_are_scaled_and_their_size_is_remembered(
+    open_gateway, draw_photo, encode, exif_bytes
+):
+    large = Upload(encode(draw_photo(160, 240), "JPEG", exif=exif_bytes(6)))
+    settings = {
+        "model": NOBODY,
+        "fallback": {"policy": "default"},
+        "upload": {"review_side_pixels": 100},
+    }
+
+    async def run():
+        async with open_gateway("default_answer: unknown", **settings) as services:
+            answer = await _ask(services, large)
+            record = services.recorder.find_pending(answer.request_id)
+            return record, await services.predictor.strip(large)
+
+    record, complaint = asyncio.run(run())
+    assert (record.image_width, record.image_height) == Image.open(io.BytesIO(large.data)).size
+    assert max(record.image_width, record.image_height) == 240
+    assert record.image_bytes == len(large.data)
+    for data in (record.review_image, complaint):
+        picture = Image.open(io.BytesIO(data))
+        assert sorted(picture.size) == [67, 100]
+        # Upright: turned by EXIF 6.
+        assert (picture.width < picture.height) == (record.image_width > record.image_height)
+
+
 def test_the_rules_replace_a_denied_label(open_gateway, server_settings, photo):
     rules = "{deny: [bag, hät, shoe], default_answer: unknown}"
     answer, record, _ = _run(open_gateway, photo, rules=rules, **server_settings)
@@ -122,6 +157,28 @@ def test_policy_default_answers_with_the_default_for_review(open_gateway, photo)
     assert answer.review_reasons == [ReviewReason.FALLBACK]
     assert record.review_image is not None
     assert metrics.read("model_server_seconds_count", outcome="unavailable") == 1
+
+
+def test_a_long_outage_does_not_fill_the_review_queue(open_gateway, photo, tmp_path):
+    settings = {"model": NOBODY, "fallback": {"policy": "default"}}
+    rules = "{{default_answer: unknown, review: {{fallback_per_hour: {}}}}}"
+
+    async def run():
+        async with open_gateway(rules.format(2), **settings) as services:
+            answers = [await _ask(services, photo) for _ in range(4)]
+            records = [services.recorder.find_pending(each.request_id) for each in answers]
+            (tmp_path / "rules.yaml").write_text(rules.format(3))
+            await services.rules.refresh()
+            return answers, records, [await _ask(services, photo) for _ in range(2)]
+
+    answers, records, later = asyncio.run(run())
+    assert [answer.needs_review for answer in answers] == [True, True, False, False]
+    assert answers[-1].review_reasons == []
+    assert {answer.route for answer in answers} == {Route.FALLBACK_DEFAULT}
+    assert {answer.label for answer in answers} == {"unknown"}
+    for answer, record in zip(answers, records, strict=True):
+        assert record.needs_review == answer.needs_review == bool(record.review_image)
+    assert [answer.needs_review for answer in later] == [True, False]
 
 
 def test_policy_default_without_a_default_refuses(open_gateway, photo):

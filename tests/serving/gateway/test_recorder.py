@@ -11,6 +11,7 @@ import time
 import pytest
 from sqlalchemy import select
 
+from serving.gateway import recorder as recorder_module
 from serving.gateway import spool
 from serving.gateway.database.engine import create_engine, reading
 from serving.gateway.database.migrate import migrate
@@ -106,6 +107,29 @@ async def test_a_record_that_the_database_refuses_stands_in_nobodys_way(
         assert recorder.is_database_up
     assert sorted(await stored_ids(engine)) == sorted(record.request_id for record in good)
     assert [path.stem for path in (tmp_path / "spool" / "rejected").iterdir()] == [bad.request_id]
+
+
+async def test_records_wait_for_the_end_of_a_failure_that_nobody_thought_of(
+    engine, tmp_path, make_record, monkeypatch
+):
+    failures = []
+
+    async def fail(_session, records):
+        # As SQLAlchemy does when what answers at the database's port speaks something like it.
+        failures.append(len(records))
+        raise AttributeError("'NoneType' object has no attribute 'group'")
+
+    monkeypatch.setattr(recorder_module, "RETRY_SECONDS", (0.05, 0.05))
+    record = make_record()
+    async with recording(engine, tmp_path / "spool") as recorder:
+        with monkeypatch.context() as patched:
+            patched.setattr(recorder_module, "write_records", fail)
+            recorder.record(record)
+            await wait_until(lambda: len(failures) > 2, 5)
+            assert not recorder.is_database_up
+        await wait_until(lambda: recorder.num_waiting == 0, 5)
+        assert recorder.is_database_up
+    assert await stored_ids(engine) == [record.request_id]
 
 
 async def test_recording_takes_no_time(engine, tmp_path, make_record):

@@ -1,5 +1,7 @@
 import asyncio
 import datetime
+import os
+import time
 
 import pytest
 from sqlalchemy import select
@@ -12,7 +14,7 @@ from serving.gateway.database.migrate import migrate
 from serving.gateway.database.predictions import write_records
 from serving.gateway.database.review import decide, discard, find_item
 from serving.gateway.database.tables import BucketRow, FeedbackRow, PredictionRow, ReviewItemRow
-from serving.gateway.retention import Removed, Retention, apply_retention
+from serving.gateway.retention import Removed, Retention, apply_retention, delete_rejected
 from serving.gateway.rules import RetentionRules
 from serving.gateway.rules_store import RulesHolder
 
@@ -115,6 +117,39 @@ async def test_untouched_buckets_go(engine):
     assert await read_all(engine, BucketRow.bucket) == ["young"]
 
 
+@pytest.mark.parametrize(
+    ("rules", "days"),
+    [
+        (RetentionRules(), 30),
+        (RetentionRules(prediction_days=5), 5),
+        (RetentionRules(review_image_days=0), 1),
+    ],
+)
+async def test_what_the_database_refused_goes_too(tmp_path, rules, days):
+    folder = tmp_path / "rejected"
+    folder.mkdir()
+    for name, age_days in (("old", days + 0.01), ("young", days - 0.01)):
+        (folder / name).write_bytes(b"a picture")
+        moment = time.time() - age_days * 86_400
+        os.utime(folder / name, (moment, moment))
+    assert delete_rejected(tmp_path, rules) == 1
+    assert [path.name for path in folder.iterdir()] == ["young"]
+
+
+async def test_the_task_deletes_what_the_database_refused(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(retention, "ROUND_SECONDS", 0.05)
+    file = tmp_path / "spool" / "rejected" / "old.records"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a picture")
+    os.utime(file, (0, 0))
+    task = Retention(engine, RulesHolder(engine, None), tmp_path / "spool")
+    task.start()
+    async with asyncio.timeout(10):
+        while file.exists():
+            await asyncio.sleep(0.02)
+    await task.stop()
+
+
 async def test_only_one_process_does_it(engine, make_record):
     await write(engine, make_record(created_at=days_ago(100)))
     async with exclusive(engine, "retention") as is_mine:
@@ -136,6 +171,28 @@ async def test_the_task_goes_on_after_an_outage(
     task.start()
     await asyncio.sleep(0.3)
     postgresql_server.start()
+    async with asyncio.timeout(10):
+        while await read_all(engine, PredictionRow.request_id):
+            await asyncio.sleep(0.05)
+    await task.stop()
+    await engine.dispose()
+
+
+async def test_the_task_goes_on_after_a_failure_that_is_no_outage(
+    tmp_path, make_record, monkeypatch
+):
+    url = f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
+    await migrate(url)
+    engine = create_engine(url)
+    present = datetime.datetime.now(datetime.UTC)
+    await write(engine, make_record(created_at=present - datetime.timedelta(days=91)))
+    monkeypatch.setattr(retention, "ROUND_SECONDS", 0.05)
+    lock = tmp_path / "gateway.db.retention.lock"
+    lock.mkdir()  # it cannot be opened, as when there are too many open files
+    task = Retention(engine, RulesHolder(engine, None))
+    task.start()
+    await asyncio.sleep(0.2)
+    lock.rmdir()
     async with asyncio.timeout(10):
         while await read_all(engine, PredictionRow.request_id):
             await asyncio.sleep(0.05)

@@ -86,6 +86,7 @@ async def test_provenance_says_where_each_picture_is_from(engine, data, make_dec
         "guess": "mug",
         "model_version": 1795268425,
     }
+    assert (entry["image_width"], entry["image_height"]) == (224, 160)  # not of what was kept
     assert (entry["decided_by"], entry["reasons"]) == ("lk_admin", ["small_margin"])
     async with reading(engine) as session:
         item = await find_item(session, request_id)
@@ -97,6 +98,18 @@ async def test_provenance_says_where_each_picture_is_from(engine, data, make_dec
         "span-1",
         {"pictures": 1},
     )
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "7", '{"request_id": "00"}', '{"label": "jar"}'])
+async def test_provenance_that_cannot_be_read_is_named(engine, data, make_decided, line):
+    await make_decided("jar", "mug")
+    await export(engine, data)
+    with (data / "span-1" / "provenance.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    await make_decided("jar")
+    with pytest.raises(DataError, match="span-1/provenance.jsonl' is no provenance as an export"):
+        await export(engine, data)
+    assert not (data / "span-2").exists()
 
 
 async def test_later_decisions_become_the_next_span(engine, data, make_decided):

@@ -56,6 +56,26 @@ async def test_a_changed_file_is_in_force_soon(engine, file, monkeypatch):
         assert holder.version == 2
 
 
+async def test_the_file_is_watched_after_a_failure_that_nobody_thought_of(
+    engine, file, monkeypatch
+):
+    monkeypatch.setattr(rules_store, "POLL_SECONDS", 0.05)
+    looked = asyncio.Event()
+
+    def fail(_file):
+        looked.set()
+        raise RuntimeError("nobody thought of this")
+
+    async with holding(engine, file) as holder:
+        with monkeypatch.context() as patched:
+            patched.setattr(rules_store, "_look_at", fail)
+            await asyncio.wait_for(looked.wait(), 5)
+        file.write_text("default_answer: second")
+        async with asyncio.timeout(5):
+            while holder.current.default_answer != "second":
+                await asyncio.sleep(0.02)
+
+
 async def test_a_replaced_file_of_the_same_size_and_time_is_seen(engine, file):
     async with holding(engine, file) as holder:
         times = (file.stat().st_atime_ns, file.stat().st_mtime_ns)

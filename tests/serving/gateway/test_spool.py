@@ -1,13 +1,15 @@
 import errno
+import os
 import pickle
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import pytest
 
-from serving.gateway.spool import Spool
+from serving.gateway.spool import Spool, remove_rejected
 from serving.gateway.spool_segments import encode_record, read_segment
 
 
@@ -142,6 +144,38 @@ def test_what_a_closed_spool_left_is_taken_over(open_spool, make_record):
     assert len([*second._folder.glob("*/lock")]) == 1
 
 
+def test_a_file_of_somebody_else_keeps_no_process_from_starting(open_spool, folder, make_record):
+    record = make_record()
+    first = open_spool()
+    first.append(record)
+    (first._own / ".nfs0001").write_bytes(b"a network file system's")
+    first.close()
+    second = open_spool()
+    assert [spooled for path in second.ended_segments() for spooled in second.read(path)] == [
+        record
+    ]
+    assert second.adopt() == 0
+    (second._own / ".nfs0002").write_bytes(b"")
+    for path in second.ended_segments():
+        second.remove(path)
+    second.close()
+
+
+def test_what_was_set_aside_goes_when_it_is_old(open_spool, folder, make_record):
+    spool = open_spool()
+    spool.append(make_record())
+    for age_seconds in (0, 100):
+        record = make_record()
+        spool.set_aside(record, "why")
+        path = folder / "rejected" / f"{record.request_id}.records"
+        os.utime(path, (time.time() - age_seconds, time.time() - age_seconds))
+    assert remove_rejected(folder, time.time() - 200) == 0
+    assert remove_rejected(folder, time.time() - 50) == 1
+    assert len([*(folder / "rejected").iterdir()]) == 1
+    assert spool.num_records == 1
+    assert remove_rejected(folder / "nowhere", time.time()) == 0
+
+
 def test_pictures_of_customers_are_for_the_owner_only(open_spool, folder, make_record):
     spool = open_spool()
     spool.append(make_record(review_image=b"private"))
@@ -154,7 +188,7 @@ def test_pictures_of_customers_are_for_the_owner_only(open_spool, folder, make_r
 FULL_DISK = """
 import pickle, resource, signal, sys
 from pathlib import Path
-from serving.gateway.spool import Spool
+from serving.gateway.spool import Spool, remove_rejected
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 records = pickle.load(sys.stdin.buffer)
 spool = Spool(Path(sys.argv[1]))

@@ -1,17 +1,18 @@
 """Business rules and the audit log, for administrators."""
 
+import dataclasses
+import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from serving.gateway.console.access import Viewer, frame_page, need
+from serving.gateway.console.access import Viewer, frame_page, need, read_number
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import AuditEntry, AuditView, RulesVersion, RulesView
 from serving.gateway.database.audit import list_audit
 from serving.gateway.database.engine import reading
 from serving.gateway.database.tables import RulesRow
@@ -21,6 +22,68 @@ _PAGE_ENTRIES: Final = 50
 _MAX_VERSIONS: Final = 20
 _MAX_ID: Final = 2**31 - 1
 _IsAdmin = Annotated[Viewer, Depends(need(Scope.ADMIN))]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A change.
+
+    Attributes:
+        audit_id: its number.
+        at: when.
+        actor: who.
+        action: what was done.
+        subject: to what.
+        details: more about it.
+    """
+
+    audit_id: int
+    at: datetime.datetime
+    actor: str
+    action: str
+    subject: str
+    details: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AuditView:
+    """The audit log.
+
+    Attributes:
+        entries: newest first.
+        next_before: where the next page begins; None on the last.
+    """
+
+    entries: Sequence[AuditEntry]
+    next_before: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RulesVersion:
+    """A version of the business rules.
+
+    Attributes:
+        version: its number.
+        applied_at: when it was first used.
+        content: the rules as JSON, indented.
+        changed: names of the rules that differ from the version before.
+    """
+
+    version: int
+    applied_at: datetime.datetime
+    content: str
+    changed: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RulesView:
+    """The business rules.
+
+    Attributes:
+        versions: newest first.
+    """
+
+    versions: Sequence[RulesVersion]
 
 
 def add_admin_pages(router: APIRouter, pages: Pages) -> None:
@@ -34,7 +97,9 @@ def add_admin_pages(router: APIRouter, pages: Pages) -> None:
     @router.get("/audit")
     async def show_audit(request: Request, viewer: _IsAdmin, before: str = "") -> Response:
         async with reading(get_parts(request).engine) as session:
-            rows = await list_audit(session, limit=_PAGE_ENTRIES + 1, before_id=_read_id(before))
+            rows = await list_audit(
+                session, limit=_PAGE_ENTRIES + 1, before_id=read_number(before, _MAX_ID)
+            )
         entries = [
             AuditEntry(row.audit_id, row.at, row.actor, row.action, row.subject, row.details)
             for row in rows[:_PAGE_ENTRIES]
@@ -50,10 +115,6 @@ def add_admin_pages(router: APIRouter, pages: Pages) -> None:
             rows = (await session.scalars(query)).all()
         view = RulesView(make_versions(rows))
         return pages.render("rules.html", frame=frame_page(request, viewer, "rules"), view=view)
-
-
-def _read_id(text: str) -> int | None:
-    return min(int(text), _MAX_ID) if text.isascii() and text.isdigit() else None
 
 
 def make_versions(rows: Sequence[RulesRow]) -> list[RulesVersion]:

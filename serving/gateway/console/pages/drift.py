@@ -1,6 +1,7 @@
 """Drift state."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,26 @@ from fastapi.responses import Response
 
 from configs.errors import DataError
 from serving.gateway.console.access import Viewer, frame_page, need
-from serving.gateway.console.drift_report import read_drift_report
+from serving.gateway.console.drift_report import DriftReport, read_drift_report
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.routing import describe
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import DriftView
 from serving.gateway.scopes import Scope
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DriftView:
+    """Drift state.
+
+    Attributes:
+        report: the newest report; None where there is none.
+        is_configured: whether the gateway knows where reports are.
+        problem: why the report cannot be shown; empty when it can.
+    """
+
+    report: DriftReport | None
+    is_configured: bool
+    problem: str
 
 
 def add_drift_page(router: APIRouter, pages: Pages) -> None:

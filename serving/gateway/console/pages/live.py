@@ -1,6 +1,7 @@
 """What happens now: latency, errors and confidence."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final
@@ -25,7 +26,6 @@ from serving.gateway.console.templating import (
     write_milliseconds,
     write_share,
 )
-from serving.gateway.console.views import LiveView, Tile
 from serving.gateway.console.windows import Window, find_window
 from serving.gateway.errors import GatewayError
 from serving.gateway.records import Route
@@ -36,6 +36,42 @@ _SLOW_MS: Final = 200.0  # what users are promised
 _STATUS_SERIES: Final = (("2xx", "answered", 2), ("4xx", "refused", 3), ("5xx", "failed", 4))
 _FALLBACKS: Final = frozenset({Route.FALLBACK_DEFAULT.value, Route.FALLBACK_MODEL.value})
 _Grouped = Sequence[Sequence[Cell]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tile:
+    """One number.
+
+    Attributes:
+        name: what it is.
+        value: as people read it.
+        note: what it means.
+        tone: `plain`, `good`, `warning` or `bad`.
+    """
+
+    name: str
+    value: str
+    note: str
+    tone: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveView:
+    """What happens now.
+
+    Attributes:
+        window: what is shown.
+        tiles: the numbers.
+        charts: the charts.
+        confidence: share of answers in each tenth of the probability, 0..1.
+        problem: why the charts of the prediction log are missing; empty when they are not.
+    """
+
+    window: Window
+    tiles: Sequence[Tile]
+    charts: Sequence[Chart]
+    confidence: Sequence[float]
+    problem: str
 
 
 def add_live_page(router: APIRouter, pages: Pages) -> None:

@@ -1,5 +1,7 @@
 """The review queue."""
 
+import dataclasses
+import datetime
 import string
 import urllib.parse
 from collections.abc import Mapping, Sequence
@@ -10,10 +12,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from serving.gateway.console.access import Viewer, frame_page, get_form, need
+from serving.gateway.console.access import Viewer, frame_page, get_form, need, read_number
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import REASONS, ClassChoice, ReviewItem, ReviewView, Undo
+from serving.gateway.console.wording import REASONS
 from serving.gateway.database import review
 from serving.gateway.database.engine import reading, writing
 from serving.gateway.database.predictions import find_prediction
@@ -28,6 +30,82 @@ _MAX_SKIP: Final = 100_000
 _MAX_COMMENTS: Final = 5
 _IMAGE_HEADERS: Final = {"Cache-Control": "private, max-age=600"}
 _CanReview = Annotated[Viewer, Depends(need(Scope.ADMIN))]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClassChoice:
+    """A class that a picture may show.
+
+    Attributes:
+        label: class name.
+        key: the key that chooses it; empty once keys have run out.
+        is_guess: whether the model answered it.
+        probability: what the model gave it, 0..1; None where it was not among the best.
+    """
+
+    label: str
+    key: str
+    is_guess: bool
+    probability: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """A picture that waits.
+
+    Attributes:
+        request_id: of the prediction.
+        created_at: when it was answered.
+        guess: the model's answer.
+        probability: of the guess, 0..1.
+        model_version: version that answered.
+        reasons: why a human should look.
+        comments: what callers say that it shows, label and comment.
+    """
+
+    request_id: str
+    created_at: datetime.datetime
+    guess: str
+    probability: float
+    model_version: int
+    reasons: Sequence[str]
+    comments: Sequence[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Undo:
+    """What the viewer did last.
+
+    Attributes:
+        request_id: of the item.
+        label: what it was said to show; empty when it was discarded.
+    """
+
+    request_id: str
+    label: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReviewView:
+    """The review queue.
+
+    Attributes:
+        item: what waits; None when nothing does.
+        choices: the classes.
+        num_waiting: items that wait.
+        num_decided: items that are decided or discarded.
+        skip: how many items were left out.
+        next_request_id: of the item after this one, to be fetched early; empty where there is none.
+        undo: what can be taken back; None where nothing can.
+    """
+
+    item: ReviewItem | None
+    choices: Sequence[ClassChoice]
+    num_waiting: int
+    num_decided: int
+    skip: int
+    next_request_id: str
+    undo: Undo | None
 
 
 def add_review_pages(router: APIRouter, pages: Pages) -> None:
@@ -83,8 +161,7 @@ def add_review_pages(router: APIRouter, pages: Pages) -> None:
 
 
 def _read_skip(values: Mapping[str, str]) -> int:
-    text = values.get("skip", "0")
-    return min(int(text), _MAX_SKIP) if text.isascii() and text.isdigit() else 0
+    return read_number(values.get("skip", ""), _MAX_SKIP) or 0
 
 
 async def _make_view(

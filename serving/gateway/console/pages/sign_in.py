@@ -1,5 +1,6 @@
 """Signing in and out."""
 
+import dataclasses
 import re
 import secrets
 from typing import Annotated, Final
@@ -13,8 +14,8 @@ from serving.gateway.console.parts import ConsoleParts, get_parts
 from serving.gateway.console.routing import SIGN_IN_PATH, describe
 from serving.gateway.console.sessions import LIFETIME, Sessions
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import SignInView
-from serving.gateway.errors import UnauthenticatedError
+from serving.gateway.errors import GatewayError, ThrottledError, UnauthenticatedError
+from serving.gateway.observability.error_answers import note_error
 from serving.gateway.scopes import CredentialKind, Principal, Scope
 
 _START: Final = "/console/try"
@@ -24,6 +25,21 @@ _FIRST_PAGES: Final = (
 )
 _OWN_PATH: Final = re.compile(r"/console(/[A-Za-z0-9_-]+)*(\?[A-Za-z0-9=&._-]*)?")
 _VISITOR_SECONDS: Final = 3600
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SignInView:
+    """The page to sign in at.
+
+    Attributes:
+        form_token: of the visitor.
+        next_path: page to go on to.
+        problem: why the last attempt failed; empty before the first.
+    """
+
+    form_token: str
+    next_path: str
+    problem: str
 
 
 def add_sign_in_pages(router: APIRouter, pages: Pages) -> None:
@@ -43,7 +59,7 @@ def add_sign_in_pages(router: APIRouter, pages: Pages) -> None:
         viewer = find_viewer(request)
         if viewer is not None:
             return RedirectResponse(next_path or _first_page(viewer.principal), status_code=303)
-        return _show_form(pages, parts, request, next_path, "")
+        return _show_form(pages, parts, request, next_path)
 
     @router.post("/sign-in", dependencies=[Depends(allow_everybody)])
     async def sign_in(request: Request) -> Response:
@@ -56,7 +72,8 @@ def add_sign_in_pages(router: APIRouter, pages: Pages) -> None:
         try:
             entry = key_ring.check(key)
         except UnauthenticatedError as error:
-            return _show_form(pages, parts, request, next_path, describe(error))
+            problem = await _count(error, request, parts)
+            return _show_form(pages, parts, request, next_path, problem)
         principal = Principal(entry.key_id, entry.scopes, CredentialKind.KEY)
         return _begin(parts, principal, key_ring.mark(key), next_path)
 
@@ -71,13 +88,33 @@ def add_sign_in_pages(router: APIRouter, pages: Pages) -> None:
         return response
 
 
+async def _count(
+    error: UnauthenticatedError, request: Request, parts: ConsoleParts
+) -> GatewayError:
+    try:
+        await parts.sign_in_limit.count_failure(request.client.host if request.client else "")
+    except ThrottledError as refusal:
+        return refusal
+    return error
+
+
 def _show_form(
-    pages: Pages, parts: ConsoleParts, request: Request, next_path: str, problem: str
+    pages: Pages,
+    parts: ConsoleParts,
+    request: Request,
+    next_path: str,
+    problem: GatewayError | None = None,
 ) -> Response:
     sessions = parts.sessions
     visitor = request.cookies.get(sessions.visitor_cookie_name, "") or secrets.token_hex(16)
-    view = SignInView(sessions.make_form_token(visitor), next_path, problem)
-    response = pages.render("sign_in.html", status=401 if problem else 200, view=view, frame=None)
+    text, status = "", 200
+    if problem is not None:
+        note_error(request.scope, problem)
+        text = " ".join(filter(None, (describe(problem), problem.fix)))
+        status = problem.http_status
+    view = SignInView(sessions.make_form_token(visitor), next_path, text)
+    response = pages.render("sign_in.html", status=status, view=view, frame=None)
+    response.headers.update(problem.headers if problem else {})
     response.set_cookie(
         sessions.visitor_cookie_name,
         visitor,

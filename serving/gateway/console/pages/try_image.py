@@ -1,5 +1,7 @@
 """The page that classifies an image."""
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -9,11 +11,30 @@ from serving.gateway.api_types import FeedbackRequest
 from serving.gateway.console.access import Viewer, frame_page, need
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.templating import Pages
-from serving.gateway.console.views import REASONS, ROUTES, TryView
+from serving.gateway.console.wording import REASONS, ROUTES
 from serving.gateway.scopes import Scope
 
 _CanPredict = Annotated[Viewer, Depends(need(Scope.PREDICT))]
 _CanJudge = Annotated[Viewer, Depends(need(Scope.FEEDBACK))]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TryView:
+    """The page that classifies an image.
+
+    Attributes:
+        labels: class names, offered when an answer is wrong; may be empty.
+        can_judge: whether the viewer may send feedback.
+        max_image_bytes: largest accepted image.
+        reasons: why a human should look, code to text.
+        routes: which model answered, code to text.
+    """
+
+    labels: Sequence[str]
+    can_judge: bool
+    max_image_bytes: int
+    reasons: Mapping[str, str]
+    routes: Mapping[str, str]
 
 
 def add_try_page(router: APIRouter, pages: Pages) -> None:
@@ -50,5 +71,5 @@ def add_try_page(router: APIRouter, pages: Pages) -> None:
     async def send_feedback(
         request: Request, feedback: FeedbackRequest, viewer: _CanJudge
     ) -> Response:
-        answer = await get_parts(request).send_feedback(feedback, viewer.principal)
+        answer = await get_parts(request).send_feedback(request, feedback, viewer.principal)
         return JSONResponse(answer.model_dump(mode="json"))

@@ -1,5 +1,6 @@
 """Traffic and versions."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -8,7 +9,7 @@ from fastapi.responses import Response
 
 from serving.gateway.api_types import ModelsAnswer, ModelVersion
 from serving.gateway.console.access import Viewer, frame_page, need
-from serving.gateway.console.charts import ChartKind, Series, make_chart
+from serving.gateway.console.charts import Chart, ChartKind, Series, make_chart
 from serving.gateway.console.parts import get_parts
 from serving.gateway.console.routing import describe
 from serving.gateway.console.statistics import (
@@ -19,13 +20,73 @@ from serving.gateway.console.statistics import (
     find_latency,
 )
 from serving.gateway.console.templating import Pages, write_count
-from serving.gateway.console.views import ROUTES, VersionRow, VersionsView
-from serving.gateway.console.windows import find_window
+from serving.gateway.console.windows import Window, find_window
+from serving.gateway.console.wording import ROUTES
 from serving.gateway.errors import GatewayError
 from serving.gateway.records import Route
 from serving.gateway.scopes import Scope
 
 _NUM_COLOURS: Final = 6
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One version in one window.
+
+    Attributes:
+        version: the version; 0 for a fallback.
+        state: at the model server; empty where it is not there.
+        error: why it is not available.
+        count: its answers.
+        share: of all answers, 0..1.
+        routes: how it was reached.
+        review_share: of its answers, those that a human should see; None without answers.
+        probability: mean; None without answers.
+        median_ms: latency, milliseconds.
+        slowest_ms: its 95th percentile.
+        judged: answers with feedback.
+        right_share: of those, the confirmed ones; None without any.
+        colour: number of its colour on charts.
+    """
+
+    version: int
+    state: str
+    error: str
+    count: int
+    share: float
+    routes: Sequence[str]
+    review_share: float | None
+    probability: float | None
+    median_ms: float | None
+    slowest_ms: float | None
+    judged: int
+    right_share: float | None
+    colour: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VersionsView:
+    """Traffic and versions.
+
+    Attributes:
+        window: what is shown.
+        model_name: the model.
+        asked_label: version label that is asked for; empty for the newest version.
+        breaker: closed, open or half_open; empty where the model server did not answer.
+        rules_version: of the business rules.
+        problem: why the model server's versions are unknown; empty when they are not.
+        rows: the versions, newest first.
+        chart: answers by version over time.
+    """
+
+    window: Window
+    model_name: str
+    asked_label: str
+    breaker: str
+    rules_version: int
+    problem: str
+    rows: Sequence[VersionRow]
+    chart: Chart
 
 
 def add_versions_page(router: APIRouter, pages: Pages) -> None:

@@ -18,6 +18,12 @@ export async function readError(response) {
   }
 }
 
+/** Say in one line what was wrong and what to do. */
+export function describeError({ error, fix }) {
+  const problem = `${error.slice(0, 1).toUpperCase()}${error.slice(1).replace(/\.$/, "")}.`;
+  return fix ? `${problem} ${fix}` : problem;
+}
+
 /** Show moments in the viewer's own time; the server writes UTC. */
 export function localizeTimes(root) {
   for (const element of root.querySelectorAll("time[datetime]")) {

@@ -1,7 +1,7 @@
 // Classifies a picture that is dropped, pasted, chosen or taken with the camera.
 
 import { openCamera } from "./camera.js";
-import { byId, readError, send } from "./page.js";
+import { byId, describeError, readError, send } from "./page.js";
 
 const page = byId("try");
 const reasons = JSON.parse(page.dataset.reasons);
@@ -146,7 +146,7 @@ async function toggleExplain() {
       explain.hidden = response.status === 404;
       byId("explain-problem").textContent = explain.hidden
         ? "This model has no heat maps."
-        : (await readError(response)).error;
+        : describeError(await readError(response));
       return;
     }
     mine.overlay = URL.createObjectURL(await response.blob());
@@ -191,7 +191,7 @@ async function sendJudgement(label) {
   const done = byId("judge-done");
   done.classList.toggle("is-bad", !response.ok);
   if (!response.ok) {
-    done.textContent = body.error;
+    done.textContent = describeError(body);
     return;
   }
   for (const id of ["judge-right", "judge-wrong", "judge-question", "judge-more"]) byId(id).hidden = true;

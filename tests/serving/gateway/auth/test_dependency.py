@@ -192,6 +192,18 @@ async def test_strangers_bodies_are_not_read(client, keys):
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("value", [b"[],", b'{"a":1},'])
+async def test_a_body_of_too_many_parts_is_not_parsed(client, keys, value):
+    headers = [*bearer(keys["predict"]), ("Content-Type", "application/json")]
+    body = b'{"word": "x", "more": [' + value * 10_000 + b"0]}"
+    answer = await client.post("/v1/words", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "too many parts" in answer.json()["error"]
+    answer = await client.post("/v1/words", content=b'{"word": "a, b: c"}', headers=headers)
+    assert answer.json() == "a, b: c"
+
+
+@pytest.mark.anyio
 async def test_without_authentication_only_this_machine_is_answered(ring):
     app = make_app(Authenticator(ring, is_off=True))
     for base_url in ("http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080"):

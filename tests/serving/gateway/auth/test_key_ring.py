@@ -7,6 +7,7 @@ import time
 import pytest
 
 from serving.gateway.auth import keys
+from serving.gateway.auth.key_copy import KeyCopy
 from serving.gateway.auth.key_ring import KeyRing
 from serving.gateway.auth.keys import make_key
 from serving.gateway.errors import UnauthenticatedError, UnavailableError
@@ -161,4 +162,136 @@ async def test_keys_that_were_never_read_are_unavailable_not_wrong(
     with pytest.raises(UnavailableError, match="their table could not be read yet") as caught:
         ring.check(make_key().text)
     assert caught.value.headers["Retry-After"] == "2"
+    await ring.stop()
+
+
+@pytest.fixture
+def copy(tmp_path, pepper, clock):
+    return KeyCopy(tmp_path, pepper, database="tests", max_age=DAY, now=clock)
+
+
+@pytest.fixture
+def lose_database(losable_store, database_file):
+    """Function that takes the database away; returns one that brings it back."""
+
+    async def lose_database():
+        aside = database_file.with_suffix(".aside")
+        await losable_store._engine.dispose()
+        database_file.rename(aside)
+        database_file.mkdir()
+
+        def bring_back():
+            database_file.rmdir()
+            aside.rename(database_file)
+
+        return bring_back
+
+    return lose_database
+
+
+@pytest.fixture
+def make_ring(losable_store, pepper, copy, clock):
+    def make_ring():
+        return KeyRing(losable_store, pepper, copy=copy, refresh_seconds=REFRESH_SECONDS, now=clock)
+
+    return make_ring
+
+
+@pytest.mark.anyio
+async def test_keys_of_an_earlier_run_work_until_the_database_is_back(
+    losable_store, make_ring, lose_database
+):
+    kept = await losable_store.create("shop", [Scope.PREDICT], actor="me")
+    ended = await losable_store.create("thief", [Scope.PREDICT], actor="me")
+    earlier = make_ring()
+    await earlier.start()
+    await earlier.stop()
+    await losable_store.revoke(ended.key_id, actor="me")  # no gateway runs that could see it
+    bring_back = await lose_database()
+    ring = make_ring()
+    await ring.start()
+    assert ring.check(kept.text).name == "shop"
+    assert ring.recall(kept.key_id, ring.mark(kept.text))
+    assert ring.check(ended.text)
+    with pytest.raises(UnavailableError, match="is not among the last known ones"):
+        ring.check(make_key().text)
+    assert ring.age_seconds < 60
+    bring_back()
+    await wait_until(lambda: not is_known(ring, ended.text))
+    with pytest.raises(UnauthenticatedError, match="is revoked"):
+        ring.check(ended.text)
+    with pytest.raises(UnauthenticatedError, match="is not known"):
+        ring.check(make_key().text)
+    assert ring.check(kept.text).name == "shop"
+    await ring.stop()
+
+
+@pytest.mark.anyio
+async def test_a_revocation_reaches_the_copy(losable_store, make_ring, lose_database):
+    key = await losable_store.create("shop", [Scope.PREDICT], actor="me")
+    earlier = make_ring()
+    await earlier.start()
+    await losable_store.revoke(key.key_id, actor="me")
+    await wait_until(lambda: not is_known(earlier, key.text))
+    await earlier.stop()
+    await lose_database()
+    ring = make_ring()
+    await ring.start()
+    with pytest.raises(UnavailableError):
+        ring.check(key.text)
+    await ring.stop()
+
+
+@pytest.mark.anyio
+async def test_keys_of_an_earlier_run_end_by_the_clock(
+    losable_store, make_ring, lose_database, clock
+):
+    key = await losable_store.create(
+        "shop", [Scope.PREDICT], actor="me", expires_at=clock.now + DAY / 2
+    )
+    earlier = make_ring()
+    await earlier.start()
+    await earlier.stop()
+    await lose_database()
+    clock.now += DAY / 2
+    ring = make_ring()
+    await ring.start()
+    with pytest.raises(UnauthenticatedError, match="is expired"):
+        ring.check(key.text)
+    await ring.stop()
+
+
+@pytest.mark.anyio
+async def test_an_outage_does_not_make_the_copy_last_for_ever(
+    losable_store, make_ring, lose_database, clock
+):
+    key = await losable_store.create("shop", [Scope.PREDICT], actor="me")
+    earlier = make_ring()
+    await earlier.start()
+    await earlier.stop()
+    await lose_database()
+    clock.now += DAY - datetime.timedelta(seconds=1)
+    ring = make_ring()
+    await ring.start()
+    assert ring.check(key.text)
+    assert ring.age_seconds > DAY.total_seconds() - 2
+    await wait_until(lambda: ring.age_seconds is None)
+    with pytest.raises(UnavailableError, match="cannot be checked"):
+        ring.check(key.text)
+    await ring.stop()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("nobody thought of this")])
+async def test_a_copy_that_cannot_be_written_costs_nothing_else(store, pepper, copy, error):
+    def fail(_entries):
+        raise error
+
+    copy.write = fail
+    key = await store.create("shop", [Scope.PREDICT], actor="me")
+    ring = KeyRing(store, pepper, copy=copy, refresh_seconds=REFRESH_SECONDS)
+    await ring.start()
+    assert ring.check(key.text)
+    await store.revoke(key.key_id, actor="me")
+    await wait_until(lambda: not is_known(ring, key.text))
     await ring.stop()

@@ -29,6 +29,7 @@ from serving.gateway.auth.key_store import KeyStore
 from serving.gateway.console.parts import ConsoleParts, Vitals
 from serving.gateway.console.router import make_router
 from serving.gateway.console.sessions import Sessions
+from serving.gateway.console.sign_in_limit import SignInLimit
 from serving.gateway.console.statistics import StatisticsReader
 from serving.gateway.console.status_log import StatusLog
 from serving.gateway.database.engine import create_engine, writing
@@ -42,7 +43,7 @@ from serving.gateway.observability.tracing import Tracing
 from serving.gateway.records import ReviewReason, Route
 from serving.gateway.rules import BusinessRules
 from serving.gateway.scopes import Scope
-from serving.gateway.settings import UploadSettings
+from serving.gateway.settings import ThrottleSettings, UploadSettings
 from serving.gateway.uploads.bodies import read_uploads
 from serving.gateway.uploads.images import check_image, strip_metadata
 
@@ -162,6 +163,9 @@ async def run_console(app, folder, make_record, drift_report_file, is_off=False)
     app.state.console = ConsoleParts(
         sessions=Sessions(b"a secret of the tests", is_secure=False),
         authenticator=Authenticator(key_ring, is_off=is_off),
+        sign_in_limit=SignInLimit(
+            ThrottleSettings(sign_in_per_minute=100_000, sign_in_total_per_minute=100_000)
+        ),
         engine=engine,
         predict=make_predict(engine, make_record),
         explain=explain,
@@ -222,7 +226,7 @@ async def explain(request, principal):
 
 
 def make_feedback(engine):
-    async def send_feedback(feedback, principal):
+    async def send_feedback(request, feedback, principal):
         image = base64.b64decode(feedback.image) if feedback.image else None
         async with writing(engine) as session:
             was_right = await save_feedback(

@@ -1,5 +1,6 @@
 """Who may do what in the console, and what other sites may not."""
 
+import dataclasses
 import time
 
 import httpx
@@ -7,6 +8,8 @@ import pytest
 
 from serving.gateway.auth.dependency import routes_without_rule
 from serving.gateway.console.sessions import Sessions
+from serving.gateway.console.sign_in_limit import SignInLimit
+from serving.gateway.settings import ThrottleSettings
 
 ID = "0" * 32
 PAGES = ("try", "review", "versions", "live", "live/now", "drift", "audit", "rules")
@@ -47,6 +50,23 @@ def test_a_wrong_key_opens_nothing(shared_console, key):
     assert "The API key is not known" in answer.text
     assert shared_console.parts.sessions.cookie_name not in client.cookies
     assert key not in answer.text or key in {"", "<b>"}
+
+
+def test_wrong_keys_are_throttled_and_nobody_is_locked_out(console):
+    limit = SignInLimit(ThrottleSettings(sign_in_per_minute=2))
+    console.app.state.console = dataclasses.replace(console.parts, sign_in_limit=limit)
+    client = console.client()
+    form = {"next": "/console/live", "form_token": find_token(client.get("/console/sign-in"))}
+    answers = [client.post("/console/sign-in", data=form | {"key": "wrong"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+    page = answers[-1]
+    assert 28 <= int(page.headers["retry-after"]) <= 30
+    assert "Too many sign-ins from your address have failed. Try again in" in page.text
+    assert 'name="key"' in page.text
+    assert 'value="/console/live"' in page.text
+    form["form_token"] = find_token(page)
+    answer = client.post("/console/sign-in", data=form | {"key": console.keys["reader"]})
+    assert answer.headers["location"] == "/console/live"
 
 
 def test_signing_in_leads_to_the_page_that_was_asked_for(shared_console):

@@ -43,6 +43,15 @@ def test_processes_add_up_and_outlive_themselves(tmp_path, counts):
     assert total(StatusLog(tmp_path, lambda: counts)) == {"2xx": 15}
 
 
+@pytest.mark.parametrize("damage", [b"", b'{"15": {', b"\xff\xfe"])
+def test_a_damaged_file_of_another_process_hides_nothing_else(tmp_path, counts, damage):
+    log = StatusLog(tmp_path, lambda: counts)
+    counts["2xx"] += 3
+    log.sample(time.time())
+    (tmp_path / "0123456789abcdef.json").write_bytes(damage)
+    assert total(log) == {"2xx": 3}
+
+
 def test_a_step_holds_what_happened_in_it(tmp_path, counts):
     log = StatusLog(tmp_path, lambda: counts)
     now = time.time()

@@ -35,6 +35,27 @@ async def test_a_plain_postgresql_url_is_accepted(postgresql_url):
     await engine.dispose()
 
 
+async def test_a_new_file_and_its_folder_are_for_their_owner_only(tmp_path):
+    open_folder = tmp_path / "somebody's"
+    open_folder.mkdir(mode=0o755)
+    for file in (open_folder / "gateway.db", tmp_path / "new" / "gateway.db"):
+        url = f"sqlite+aiosqlite:///{file}"
+        await migrate(url)
+        engine = create_engine(url)
+        async with writing(engine) as session:
+            await session.execute(text("SELECT 1"))
+            for path in file.parent.glob("gateway.db*"):
+                assert path.stat().st_mode & 0o777 == 0o600, path
+        await engine.dispose()
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="folder '.*/file/x' of the database cannot be made"):
+        create_engine(f"sqlite+aiosqlite:///{tmp_path / 'file' / 'x' / 'gateway.db'}")
+
+
 async def test_a_block_that_raises_stores_nothing(engine, make_record):
     record = make_record()
 

@@ -135,6 +135,7 @@ async def test_a_pending_record_of_another_is_not_shown(engine, make_record):
         (" mug", "blank"),
         ("mug ", "blank"),
         ("Train", "name of a split"),
+        ("provenance.jsonl", "name of a file that stands beside"),
     ],
 )
 async def test_text_that_cannot_name_a_class_is_refused(engine, make_record, label, words):

@@ -116,6 +116,17 @@ async def test_items_that_do_not_exist_are_named(engine, items):
             await read_image(session, "f00")
 
 
+@pytest.mark.parametrize("text", ["\0", "a" * 31 + "\0", "", "\ud800", "x" * 5000])
+async def test_text_that_no_database_can_look_for_is_no_item(engine, items, text):
+    for function, options in ((decide, {"label": "jar"}), (discard, {}), (reopen, {})):
+        with pytest.raises(NotFoundError):
+            await change(engine, function, text, **options)
+    async with reading(engine) as session:
+        for function in (read_image, find_item):
+            with pytest.raises(NotFoundError):
+                await function(session, text)
+
+
 async def test_a_label_that_leaves_the_folder_is_refused(engine, items):
     with pytest.raises(UnprocessableError, match="slash"):
         await change(engine, decide, items[0], label="../../etc")

@@ -99,6 +99,45 @@ print(first.communicate("\\n\\n")[0])
 """
 
 
+KILLER = """
+import sys, subprocess
+from pathlib import Path
+from serving.gateway.observability.metrics import share_metrics
+folder = Path(sys.argv[1])
+share_metrics(folder)
+pipe = subprocess.PIPE
+first, second = [
+    subprocess.Popen(
+        [sys.executable, "-c", sys.argv[2], str(folder), "1"], stdin=pipe, stdout=pipe, text=True
+    )
+    for _ in range(2)
+]
+second.stdin.write("\\n")
+second.stdin.flush()
+while "spool_records 6" not in (line := second.stdout.readline()):
+    if "spool_records 3" in line:  # the first one had not counted yet
+        break
+second.kill()
+second.communicate()
+print(first.communicate("\\n\\n")[0])
+"""
+
+
+def test_a_worker_that_was_killed_reports_nothing_any_more(tmp_path):
+    answer = subprocess.run(
+        [sys.executable, "-c", KILLER, str(tmp_path), WORKER],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert answer.returncode == 0, answer.stderr.decode()
+    samples = parse(answer.stdout)
+    assert samples["errors_total", ("code", "x")] == 2  # what it counted stays
+    assert samples["spool_records",] == 3
+
+
 def test_workers_of_one_port_count_together(tmp_path):
     (tmp_path / "counter_1.db").write_bytes(b"of a run before")
     answer = subprocess.run(

@@ -248,6 +248,22 @@ def test_a_stripped_picture_stands_upright(makers, exif_bytes, decode_with_pillo
     np.testing.assert_array_equal(np.asarray(stripped), decode_with_pillow(data))
 
 
+@pytest.mark.parametrize("name", ["jpeg", "png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_scaled_picture_stands_upright_and_holds_no_metadata(
+    makers, exif_bytes, decode_with_pillow, name, orientation
+):
+    data = makers.encode(name, makers.photo(1200, 800), exif=exif_bytes(orientation))
+    stripped = reopen(strip_metadata(check(data), max_side_pixels=150))
+    upright = Image.fromarray(decode_with_pillow(data))
+    assert max(stripped.size) == 150
+    expected = upright.resize(stripped.size, Image.Resampling.BOX)
+    difference = np.asarray(stripped).astype(int) - np.asarray(expected)
+    assert np.abs(difference).mean() < 4
+    assert not stripped.info
+    assert not stripped.getexif()
+
+
 def test_a_stripped_picture_holds_nothing_but_pixels(makers, exif_bytes):
     options = {"exif": exif_bytes(1), "icc_profile": b"profile" * 50, "dpi": (300, 300)}
     for name, more in (("jpeg", {"comment": b"home address"}), ("png", {}), ("webp", {})):
