@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -11,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Result, mebibytes, ratio
+from benchmarks.flink_job_server import job_server_jar, running_job_server
 from benchmarks.images_60k import make_images
 from benchmarks.processes import Cost, measure_command
 from benchmarks.runs import BenchmarkSettings, fresh_folder, last_json_line, level_disk
-from configs.errors import EnvironmentSetupError, StageError
+from configs.errors import StageError
 from configs.load import REPOSITORY_ROOT
 
 WORKERS = 2
@@ -38,15 +38,24 @@ def flink(settings: BenchmarkSettings) -> Result:
         Ratio of the seconds, and the seconds of each stage of both.
 
     Raises:
-        EnvironmentSetupError: there is no Java.
+        EnvironmentSetupError: there is no Java, or no job server is to be had.
+        StageError: the job server did not start.
     """
-    if shutil.which("java") is None:
-        raise EnvironmentSetupError(
-            "flink: no 'java' on PATH, expected Java 11 or 17, which Flink runs on. Install it, or "
-            "measure portable_workers, which needs none."
-        )
-    with _worker_pool() as address:
-        return _compare("flink", settings, (*FLINK, f"beam.flink.worker={address}"))
+    with fresh_folder(settings) as folder:
+        jar = job_server_jar(folder)
+        with running_job_server(jar, folder) as job_server, _worker_pool() as address:
+            result = _compare(
+                "flink",
+                settings,
+                (
+                    *FLINK,
+                    f"beam.flink.version={jar.flink_version}",
+                    f"beam.flink.job_server={job_server}",
+                    f"beam.flink.worker={address}",
+                ),
+            )
+    versions = {"beam job server": jar.beam_version, "flink": jar.flink_version}
+    return Result(result.name, result.figures, result.details | versions)
 
 
 def portable_workers(settings: BenchmarkSettings) -> Result:

@@ -76,8 +76,8 @@ def infer_schema(
         config: how far later data may move.
 
     Returns:
-        A schema with every class in sorted order, the range of every scalar with some slack, and
-        thresholds for drift (between spans) and skew (between splits).
+        A schema with features and classes in sorted order, the range of every scalar with some
+        slack, and thresholds for drift (between spans) and skew (between splits).
     """
     schema: Any = None
     for split_statistics in statistics:
@@ -86,7 +86,6 @@ def infer_schema(
             schema = tfdv.infer_schema(whole, max_string_domain_size=MAX_CLASSES)
         else:
             schema = tfdv.update_schema(schema, whole, max_string_domain_size=MAX_CLASSES)
-    _sort_domains(schema)
     for feature in schema.feature:
         feature.presence.min_fraction = 1.0
         if feature.name == LABEL:
@@ -104,15 +103,17 @@ def infer_schema(
     encoded.presence.min_fraction = 1.0
     encoded.presence.min_count = 1
     encoded.shape.dim.add(size=1)
+    _sort(schema)
     return schema
 
 
-def _sort_domains(schema: schema_pb2.Schema) -> None:
-    # TFDV lists values by frequency; ids must not depend on how many images a class has.
+def _sort(schema: Any) -> None:
+    # TFDV lists values by frequency, and features in the order in which its workers finished: ids
+    # must not depend on how many images a class has, nor Transform's graph on the Beam runner.
+    schema.feature.sort(key=lambda feature: feature.name)
+    schema.string_domain.sort(key=lambda domain: domain.name)
     for domain in schema.string_domain:
-        names = sorted(domain.value)
-        del domain.value[:]
-        domain.value.extend(names)
+        domain.value.sort()
 
 
 def _observed_range(

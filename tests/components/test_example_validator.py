@@ -48,6 +48,16 @@ def test_an_inferred_schema_sorts_its_classes_by_name():
     assert labels_of_schema(infer_schema([statistics], CONFIG)) == ["ant", "mole", "zebra"]
 
 
+def test_an_inferred_schema_does_not_follow_the_order_of_the_statistics():
+    data = frame(BALANCED)
+    backwards = data[data.columns[::-1]]
+    assert list(data.columns) != list(backwards.columns)
+    schema = infer_schema([statistics_of(data)], CONFIG)
+    assert infer_schema([statistics_of(backwards)], CONFIG) == schema
+    names = [feature.name for feature in schema.feature]
+    assert names == sorted(names)
+
+
 def test_an_inferred_schema_knows_classes_of_every_split():
     statistics = [statistics_of(frame(["a", "b"] * 9)), statistics_of(frame(["a", "c"] * 9))]
     assert labels_of_schema(infer_schema(statistics, CONFIG)) == ["a", "b", "c"]

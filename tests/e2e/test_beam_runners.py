@@ -1,10 +1,9 @@
 """The Beam stages on portable runners, whose workers are processes that share only files with them.
 
-Flink needs Java and a jar of 200 MB. Prism is Beam's own portable runner in Go. Beam's job service
-in Python comes with Beam, so that something portable runs everywhere.
+Flink needs Java, and Maven for its job server. Prism is Beam's own portable runner in Go. Beam's
+job service in Python comes with Beam, so that something portable runs everywhere.
 """
 
-import functools
 import json
 import re
 import shutil
@@ -13,7 +12,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import apache_beam
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format, text_format
@@ -22,12 +20,13 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.channel_utils import as_channel as channel
 
+from benchmarks.flink_job_server import job_server_jar, running_job_server
 from benchmarks.images_60k import make_images
 from components.beam_args import beam_args
 from components.evaluator.component import build_evaluator, eval_config
 from components.evaluator.executor import Executor
 from components.evaluator.report import read_report
-from configs.beam import FlinkConfig
+from configs.errors import EnvironmentSetupError
 from configs.load import load_config
 from configs.types import EvaluationConfig
 from schema.features import Split
@@ -81,12 +80,24 @@ def direct(tmp_path_factory, images):
     return run_stages(images, tmp_path_factory.mktemp("direct"))
 
 
-def portable_settings(pool):
+@pytest.fixture(scope="module")
+def flink(tmp_path_factory):
+    """A job server with a small Flink inside: its jar, and where it listens."""
+    folder = tmp_path_factory.mktemp("flink")
+    try:
+        jar = job_server_jar(folder)
+    except EnvironmentSetupError as error:
+        pytest.skip(str(error))
+    with running_job_server(jar, folder) as address:
+        yield jar, address
+
+
+def portable_settings(pool, _request):
     flags = ["--job_endpoint=embed", f"--environment_config={pool}", *PORTABLE]
     return ["beam.runner=PortableRunner", f"beam.extra_args={json.dumps(flags)}"]
 
 
-def prism_settings(pool):
+def prism_settings(pool, _request):
     binary = shutil.which("prism")
     if binary is None:
         pytest.skip("no 'prism' on PATH: Beam's portable runner in Go")
@@ -94,43 +105,16 @@ def prism_settings(pool):
     return ["beam.runner=PrismRunner", f"beam.extra_args={json.dumps(flags)}"]
 
 
-def flink_settings(pool):
-    jar, reason = flink_job_server_jar()
-    if jar is None:
-        pytest.skip(reason)
+def flink_settings(pool, request):
+    jar, address = request.getfixturevalue("flink")
     return [
         "beam.runner=FlinkRunner",
-        f"beam.flink.job_server_jar={jar}",
+        f"beam.flink.version={jar.flink_version}",
+        f"beam.flink.job_server={address}",
         "beam.flink.environment=EXTERNAL",
         f"beam.flink.worker={pool}",
-        "beam.flink.workers_per_task_manager=2",
         "beam.flink.parallelism=2",
     ]
-
-
-@functools.cache
-def flink_job_server_jar():
-    """The jar for the installed Beam, through Maven and its cache; or None and why not."""
-    if shutil.which("java") is None:
-        return None, "no 'java' on PATH: Flink runs on it"
-    artifact, version = (
-        f"beam-runners-flink-{FlinkConfig().version}-job-server",
-        apache_beam.__version__,
-    )
-    repository = Path.home() / ".m2" / "repository" / "org" / "apache" / "beam"
-    jar = repository / artifact / version / f"{artifact}-{version}.jar"
-    if jar.exists():
-        return jar, ""
-    if shutil.which("mvn") is None:
-        return None, f"neither '{jar}' nor 'mvn', which would fetch it"
-    name = f"org.apache.beam:{artifact}:{version}"
-    command = ["mvn", "-q", "-B", "-U", "-Dstyle.color=never", "dependency:get"]
-    command += ["-Dtransitive=false", f"-Dartifact={name}"]
-    got = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    if jar.exists():
-        return jar, ""
-    said = re.search(r"Couldn't download.*|Could not.*", got.stdout + got.stderr)
-    return None, f"Maven cannot get {name}: {said[0][:120] if said else got.returncode}"
 
 
 def artifact_files(root, stage, output, pattern):
@@ -145,22 +129,27 @@ def records(root, stage, output, split):
     return [record.numpy() for record in tf.data.TFRecordDataset([str(path) for path in paths])]
 
 
-def examples(root, split):
-    """Raw examples in no order; the features of each have none either."""
-    found = map(tf.train.Example.FromString, records(root, "ExampleGen", "examples", split))
+def examples(root, stage, output, split):
+    """Examples in no order; the features of each have none either."""
+    found = map(tf.train.Example.FromString, records(root, stage, output, split))
     return sorted(example.SerializeToString(deterministic=True) for example in found)
 
 
 def statistics(root, split):
+    """Statistics by slice and feature. The last bits of a deviation follow the order of sums."""
     (path,) = artifact_files(root, "StatisticsGen", "statistics", f"Split-{split}/*")
     found = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
     return {
         dataset.name: (
             dataset.num_examples,
-            {feature.path.step[0]: str(feature) for feature in dataset.features},
+            {feature.path.step[0]: rounded(feature) for feature in dataset.features},
         )
         for dataset in found.datasets
     }
+
+
+def rounded(message):
+    return re.sub(r"\d+\.\d{12,}", lambda found: f"{float(found[0]):.9g}", str(message))
 
 
 def graph(root):
@@ -181,11 +170,12 @@ def read_all(root, stage, output, pattern):
 
 @pytest.mark.parametrize("settings", [portable_settings, prism_settings, flink_settings])
 def test_a_portable_runner_makes_what_the_direct_runner_makes(
-    settings, pool, images, direct, tmp_path
+    settings, pool, images, direct, tmp_path, request
 ):
-    theirs = run_stages(images, tmp_path, *settings(pool))
+    theirs = run_stages(images, tmp_path, *settings(pool, request))
     for split in Split:
-        assert examples(theirs, split) == examples(direct, split)
+        raw = ("ExampleGen", "examples", split)
+        assert examples(theirs, *raw) == examples(direct, *raw)
         assert statistics(theirs, split) == statistics(direct, split)
     for stage, output, pattern in (
         ("ExampleGen", "examples", "*.json*"),
@@ -196,8 +186,8 @@ def test_a_portable_runner_makes_what_the_direct_runner_makes(
     assert b"half.jpg" in read_all(theirs, "ExampleGen", "examples", "quarantine.jsonl")[0]
     assert graph(theirs) == graph(direct)
     for split in (Split.TRAIN, Split.VALIDATION):
-        ours = records(direct, "Transform", "transformed_examples", split)
-        assert sorted(records(theirs, "Transform", "transformed_examples", split)) == sorted(ours)
+        transformed = ("Transform", "transformed_examples", split)
+        assert examples(theirs, *transformed) == examples(direct, *transformed)
 
 
 def evaluate(workspace, folder, settings):
@@ -248,9 +238,11 @@ def figures(values, prefix=""):
 
 
 @pytest.mark.parametrize("settings", [portable_settings, prism_settings, flink_settings])
-def test_the_evaluator_says_the_same_on_a_portable_runner(settings, pool, first_run, tmp_path):
+def test_the_evaluator_says_the_same_on_a_portable_runner(
+    settings, pool, first_run, tmp_path, request
+):
     workspace = first_run.workspace
-    theirs = evaluate(workspace, tmp_path / "portable", settings(pool))
+    theirs = evaluate(workspace, tmp_path / "portable", settings(pool, request))
     ours = evaluate(workspace, tmp_path / "direct", [])
     assert theirs.is_blessed is ours.is_blessed
     assert theirs.slices.keys() == ours.slices.keys()
