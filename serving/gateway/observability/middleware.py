@@ -1,6 +1,7 @@
 """Around every request: id, trace, access log, metrics, body limit, security headers, errors."""
 
 import re
+import sys
 import time
 import uuid
 from typing import Any, Final
@@ -11,6 +12,7 @@ from opentelemetry.trace import Span, Status, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from configs.errors import PipelineError
 from serving.gateway.errors import GatewayError, TooLargeError
 from serving.gateway.observability.error_answers import (
     CLIENT_CLOSED,
@@ -124,7 +126,7 @@ class ObservabilityMiddleware:
             send: of ASGI.
         """
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _telling_why(send))
             return
         exchange = _Exchange(scope, receive, send, self._max_body_bytes)
         self._metrics.requests_in_flight.inc()
@@ -252,6 +254,18 @@ class _Exchange:
             fix="Send fewer or smaller images.",
             headers={"Connection": "close"},
         )
+
+
+def _telling_why(send: Send) -> Send:
+    # The server logs why the start failed: a traceback hides the sentence that says what to do.
+    async def tell(message: Message) -> None:
+        error = sys.exception()
+        is_failure = message["type"] == "lifespan.startup.failed"
+        if is_failure and isinstance(error, PipelineError):
+            message = {**message, "message": str(error)}
+        await send(message)
+
+    return tell
 
 
 def _first_values(headers: Headers) -> dict[str, str]:

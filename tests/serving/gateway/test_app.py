@@ -102,6 +102,22 @@ def test_nothing_imports_tensorflow_and_it_stays_small(make_gateway):
         assert f"'{heavy}'" not in names
 
 
+def test_a_start_that_fails_says_why_in_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "serving.gateway"],
+        env=os.environ | {"LOUPE_GATEWAY_STATE_FOLDER": str(tmp_path / "file" / "state")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    (line,) = [line for line in done.stdout.splitlines() if "Correct" in line or "Give" in line]
+    assert "Traceback" not in done.stdout + done.stderr
+    assert str(tmp_path / "file" / "state") in json.loads(line)["event"]
+
+
 def test_it_starts_soon_and_small(make_gateway):
     gateway = make_gateway()
     gateway.start()  # makes the database, and the compiled modules
