@@ -58,6 +58,7 @@ def _set_up_logging() -> None:
 
 def _serve(flags: ServerFlags) -> None:
     # What costs little is checked before TensorFlow is imported, which takes seconds.
+    from serving.model_server.batching_parameters import count_cpus
     from serving.model_server.ports import check_ports_are_free
     from serving.model_server.server_files import read_server_files
 
@@ -70,7 +71,7 @@ def _serve(flags: ServerFlags) -> None:
 
     from serving.model_server.server import ModelServer
 
-    default_threads = _THREADS_PER_CPU * len(os.sched_getaffinity(0))
+    default_threads = _THREADS_PER_CPU * count_cpus()
 
     async def serve() -> None:
         await ModelServer(flags, files, default_threads).serve()

@@ -23,7 +23,12 @@ _POOL_FIELDS: Final = ("num_batch_threads", "thread_pool_name")
 _FIX: Final = "Correct the batching parameters."
 
 
-def _count_cpus() -> int:
+def count_cpus() -> int:
+    """Count the cores that this process may use.
+
+    Returns:
+        At least 1.
+    """
     return len(os.sched_getaffinity(0))
 
 
@@ -53,7 +58,7 @@ class BatchingParameters:
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
-    num_batch_threads: int = dataclasses.field(default_factory=_count_cpus)
+    num_batch_threads: int = dataclasses.field(default_factory=count_cpus)
     thread_pool_name: str = "batch_threads"
     allowed_batch_sizes: tuple[int, ...] = ()
     pad_variable_length_inputs: bool = False

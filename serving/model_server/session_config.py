@@ -1,6 +1,5 @@
 """What TensorFlow sessions are told: threads, GPU memory, and what a file adds."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import tensorflow as tf
 from google.protobuf import text_format
 
 from configs.errors import ConfigError
-from serving.model_server.batching_parameters import BatchingParameters
+from serving.model_server.batching_parameters import BatchingParameters, count_cpus
 from serving.model_server.flags import ServerFlags
 
 
@@ -35,8 +34,7 @@ def session_config(flags: ServerFlags, batching: BatchingParameters | None) -> A
     # Several servers share a GPU: take its memory as it is needed.
     config.gpu_options.allow_growth = True
     if batching is not None:
-        num_cores = len(os.sched_getaffinity(0))
-        config.intra_op_parallelism_threads = max(1, num_cores // batching.num_batch_threads)
+        config.intra_op_parallelism_threads = max(1, count_cpus() // batching.num_batch_threads)
     if flags.tensorflow_session_config_file:
         _merge_file(flags.tensorflow_session_config_file, config)
     both = flags.tensorflow_session_parallelism

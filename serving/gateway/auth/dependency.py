@@ -12,7 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from serving.gateway.auth.authenticator import Authenticator
 from serving.gateway.errors import ForbiddenError
 from serving.gateway.scopes import Principal, Scope
-from serving.gateway.uploads.body import body_time_limit
+from serving.gateway.uploads.body import body_seconds_of, body_time_limit
 from serving.gateway.uploads.json_parts import check_parts
 
 _BEARER: Final = HTTPBearer(
@@ -119,7 +119,7 @@ class GuardedRoute(APIRoute):
             for rule in rules:
                 rule.decide(request)
             if has_parsed_body:  # FastAPI would wait for it for ever
-                async with body_time_limit(request.app):
+                async with body_time_limit(body_seconds_of(request.app)):
                     body = await request.body()
                 check_parts(
                     body,

@@ -17,7 +17,7 @@ from serving.gateway.errors import (
     UnauthenticatedError,
 )
 from serving.gateway.scopes import CredentialKind, Principal, Scope
-from serving.gateway.uploads.body import body_time_limit
+from serving.gateway.uploads.body import body_seconds_of, body_time_limit
 
 FORM_TOKEN_FIELD: Final = "form_token"  # noqa: S105 (a field's name)
 FORM_TOKEN_HEADER: Final = "x-form-token"  # noqa: S105
@@ -182,7 +182,7 @@ def read_number(text: str, most: int) -> int | None:
 
 async def _read_form(request: Request) -> dict[str, str]:
     body = bytearray()
-    async with body_time_limit(request.app):
+    async with body_time_limit(body_seconds_of(request.app)):
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MAX_FORM_BYTES:

@@ -1,14 +1,13 @@
 """How often signing in may fail: token buckets of one address, and of all together."""
 
 import ipaddress
-import math
 import time
 from collections.abc import Callable
 from typing import Final
 
 from serving.gateway.errors import ThrottledError
 from serving.gateway.settings import ThrottleSettings
-from serving.gateway.throttle.buckets import Bucket, MemoryStore
+from serving.gateway.throttle.buckets import Bucket, MemoryStore, find_shortage
 
 _MINUTE_SECONDS: Final = 60
 _IPV6_PREFIX: Final = 64
@@ -47,13 +46,8 @@ class SignInLimit:
         taken = await self._store.take((own, self._total), 1)
         if taken.is_taken:
             return
-        waits = [
-            (1 - level) / bucket.per_second
-            for bucket, level in zip((own, self._total), taken.tokens, strict=True)
-        ]
-        is_own, seconds = waits[0] > 0, max(1, math.ceil(max(waits)))
-        limit = own if is_own else self._total
-        whose = "from your address" if is_own else "from everywhere"
+        limit, seconds = find_shortage((own, self._total), taken, 1)
+        whose = "from your address" if limit is own else "from everywhere"
         raise ThrottledError(
             f"too many sign-ins {whose} have failed.",
             got="another wrong key",

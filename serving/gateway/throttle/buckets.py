@@ -1,6 +1,7 @@
 """Token buckets: how they fill, what a store of them can do, and the one in memory."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final, Protocol
@@ -88,6 +89,25 @@ def settle(levels: Sequence[float], tokens: int) -> Taken:
     is_taken = all(level >= tokens for level in levels)
     left = [level - tokens if is_taken else level for level in levels]
     return Taken(is_taken, tuple(left))
+
+
+def find_shortage(buckets: Sequence[Bucket], taken: Taken, tokens: int) -> tuple[Bucket, int]:
+    """Explain why tokens were not taken.
+
+    Args:
+        buckets: what was asked, the caller's own first.
+        taken: the answer.
+        tokens: how many were asked for.
+
+    Returns:
+        The first bucket that has too few, and the whole seconds until all of them have enough.
+    """
+    short = [
+        (bucket, (tokens - level) / bucket.per_second)
+        for bucket, level in zip(buckets, taken.tokens, strict=True)
+        if level < tokens
+    ]
+    return short[0][0], max(1, math.ceil(max(seconds for _, seconds in short)))
 
 
 class MemoryStore:

@@ -16,7 +16,13 @@ from serving.gateway.database.engine import describe_cause
 from serving.gateway.database.tables import KEY_ID_LENGTH
 from serving.gateway.errors import ThrottledError, TooLargeError
 from serving.gateway.settings import ThrottleSettings
-from serving.gateway.throttle.buckets import Bucket, BucketStore, MemoryStore, Taken
+from serving.gateway.throttle.buckets import (
+    Bucket,
+    BucketStore,
+    MemoryStore,
+    Taken,
+    find_shortage,
+)
 from serving.gateway.throttle.database_store import DatabaseStore
 
 _TOTAL: Final = "total"
@@ -143,14 +149,8 @@ class Throttle:
     def _refusal(
         self, own: Bucket, taken: Taken, tokens: int, state: ThrottleState
     ) -> ThrottledError:
-        waits = [
-            (tokens - level) / bucket.per_second
-            for bucket, level in zip((own, self._total), taken.tokens, strict=True)
-        ]
-        retry_seconds = max(1, math.ceil(max(waits)))
-        is_own = waits[0] > 0
-        whose = "your key makes" if is_own else "all callers together make"
-        rate = own if is_own else self._total
+        rate, retry_seconds = find_shortage((own, self._total), taken, tokens)
+        whose = "your key makes" if rate is own else "all callers together make"
         return ThrottledError(
             f"{whose} too many requests",
             got=f"a request of {tokens} with {max(0, math.floor(min(taken.tokens)))} left",

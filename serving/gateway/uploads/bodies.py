@@ -1,6 +1,5 @@
 """Reads the pictures out of a request, never more of it than is allowed, and never to disk."""
 
-import asyncio
 from typing import Final, NoReturn
 
 from python_multipart.multipart import parse_options_header
@@ -8,7 +7,7 @@ from starlette.requests import Request
 
 from serving.gateway.errors import GatewayError, RequestTimeoutError, UnsupportedTypeError
 from serving.gateway.settings import UploadSettings
-from serving.gateway.uploads.body import CLOSE, Body
+from serving.gateway.uploads.body import CLOSE, Body, body_time_limit
 from serving.gateway.uploads.image_forms import ImageForm
 from serving.gateway.uploads.image_json import read_json_images
 from serving.gateway.uploads.upload import Upload
@@ -45,7 +44,7 @@ async def read_uploads(request: Request, limits: UploadSettings, *, many: bool) 
     most = min(limits.max_image_bytes, limits.max_body_bytes) if is_raw else limits.max_body_bytes
     body = Body(request, most)
     try:
-        async with asyncio.timeout(limits.body_timeout_seconds):
+        async with body_time_limit(limits.body_timeout_seconds):
             _check_encoding(request)
             if is_raw:
                 return [Upload(await body.read(), content_type=kind)]
@@ -55,14 +54,8 @@ async def read_uploads(request: Request, limits: UploadSettings, *, many: bool) 
                 form = ImageForm(options.get(b"boundary", b""), limits, many=many)
                 return await _read_form(body, form)
             _refuse_type(kind)
-    except TimeoutError as error:
-        raise RequestTimeoutError(
-            "the body did not arrive in time",
-            got=f"an unfinished body after {limits.body_timeout_seconds:g} s",
-            accepted=f"a whole body within {limits.body_timeout_seconds:g} s",
-            fix="Send a smaller picture, or use a faster connection.",
-            headers=CLOSE,
-        ) from error
+    except RequestTimeoutError:
+        raise  # who is that slow is not waited for again
     except GatewayError:
         await body.discard()
         raise

@@ -30,12 +30,24 @@ def set_body_time_limit(app: FastAPI, seconds: float) -> None:
     app.state.body_seconds = seconds
 
 
-@contextlib.asynccontextmanager
-async def body_time_limit(app: FastAPI) -> AsyncGenerator[None]:
-    """Read a body only for so long.
+def body_seconds_of(app: FastAPI) -> float:
+    """Tell how long a form or a JSON body may take to arrive.
 
     Args:
         app: an app that was told by `set_body_time_limit`; else the usual limit holds.
+
+    Returns:
+        Seconds.
+    """
+    return getattr(app.state, "body_seconds", _USUAL_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def body_time_limit(seconds: float) -> AsyncGenerator[None]:
+    """Read a body only for so long.
+
+    Args:
+        seconds: how long.
 
     Yields:
         Nothing; the body is read in the block.
@@ -43,7 +55,6 @@ async def body_time_limit(app: FastAPI) -> AsyncGenerator[None]:
     Raises:
         RequestTimeoutError: the body came too slowly.
     """
-    seconds: float = getattr(app.state, "body_seconds", _USUAL_SECONDS)
     try:
         async with asyncio.timeout(seconds):
             yield

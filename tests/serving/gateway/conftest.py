@@ -35,6 +35,22 @@ from serving.gateway.records import PredictionRecord, Route
 DATABASES = ("sqlite", "postgresql")
 
 
+class Clock:
+    """Stands still until a test moves it."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    """A clock of seconds."""
+    return Clock()
+
+
 @pytest.fixture(scope="session")
 def anyio_backend():
     """Tests marked `anyio` are coroutines."""

@@ -8,19 +8,6 @@ ONLY = Decision("unknown", (ReviewReason.FALLBACK,))
 SPENT = Decision("unknown", ())
 
 
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 def admit(reviews, times, per_hour):
     return [reviews.limit(ONLY, per_hour) == ONLY for _ in range(times)]
 

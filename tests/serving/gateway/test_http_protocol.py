@@ -8,6 +8,7 @@ import uvicorn
 
 from serving.gateway import http_protocol
 from serving.gateway.http_protocol import MAX_HEAD_BYTES, GuardedProtocol
+from tests.serving.gateway.sockets import read_all
 
 
 async def _echo(scope, receive, send):
@@ -38,14 +39,6 @@ def port():
     thread.join()
 
 
-def _read_all(connection):
-    received = b""
-    with contextlib.suppress(ConnectionResetError):
-        while chunk := connection.recv(65536):
-            received += chunk
-    return received
-
-
 def _exchange(port, *parts, pause_seconds=0.0):
     """Send parts; return all that comes until the server closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
@@ -53,7 +46,7 @@ def _exchange(port, *parts, pause_seconds=0.0):
             for part in parts:
                 connection.sendall(part)
                 time.sleep(pause_seconds)
-        return _read_all(connection)
+        return read_all(connection)
 
 
 def _request(path="/", headers="", body=b"", *, is_last=True):

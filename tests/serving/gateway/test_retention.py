@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import datetime
 import os
 import time
@@ -158,43 +159,40 @@ async def test_only_one_process_does_it(engine, make_record):
     assert (await apply_retention(engine, RULES, now=NOW)).num_predictions == 1
 
 
-async def test_the_task_goes_on_after_an_outage(
-    postgresql_server, postgresql_url, make_record, monkeypatch
-):
-    await migrate(postgresql_url)
-    engine = create_engine(postgresql_url)
+@contextlib.asynccontextmanager
+async def old_record_must_go(url, make_record, monkeypatch):
+    """A task to start in the block; what is old must be gone soon after it."""
+    await migrate(url)
+    engine = create_engine(url)
     present = datetime.datetime.now(datetime.UTC)
     await write(engine, make_record(created_at=present - datetime.timedelta(days=91)))
     monkeypatch.setattr(retention, "ROUND_SECONDS", 0.05)
-    postgresql_server.stop("immediate")
     task = Retention(engine, RulesHolder(engine, None))
-    task.start()
-    await asyncio.sleep(0.3)
-    postgresql_server.start()
+    yield task
     async with asyncio.timeout(10):
         while await read_all(engine, PredictionRow.request_id):
             await asyncio.sleep(0.05)
     await task.stop()
     await engine.dispose()
+
+
+async def test_the_task_goes_on_after_an_outage(
+    postgresql_server, postgresql_url, make_record, monkeypatch
+):
+    async with old_record_must_go(postgresql_url, make_record, monkeypatch) as task:
+        postgresql_server.stop("immediate")
+        task.start()
+        await asyncio.sleep(0.3)
+        postgresql_server.start()
 
 
 async def test_the_task_goes_on_after_a_failure_that_is_no_outage(
     tmp_path, make_record, monkeypatch
 ):
     url = f"sqlite+aiosqlite:///{tmp_path / 'gateway.db'}"
-    await migrate(url)
-    engine = create_engine(url)
-    present = datetime.datetime.now(datetime.UTC)
-    await write(engine, make_record(created_at=present - datetime.timedelta(days=91)))
-    monkeypatch.setattr(retention, "ROUND_SECONDS", 0.05)
-    lock = tmp_path / "gateway.db.retention.lock"
-    lock.mkdir()  # it cannot be opened, as when there are too many open files
-    task = Retention(engine, RulesHolder(engine, None))
-    task.start()
-    await asyncio.sleep(0.2)
-    lock.rmdir()
-    async with asyncio.timeout(10):
-        while await read_all(engine, PredictionRow.request_id):
-            await asyncio.sleep(0.05)
-    await task.stop()
-    await engine.dispose()
+    async with old_record_must_go(url, make_record, monkeypatch) as task:
+        lock = tmp_path / "gateway.db.retention.lock"
+        lock.mkdir()  # it cannot be opened, as when there are too many open files
+        task.start()
+        await asyncio.sleep(0.2)
+        lock.rmdir()

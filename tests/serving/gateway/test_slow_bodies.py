@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from tests.serving.gateway.sockets import read_all
+
 SECONDS = 1.0
 
 
@@ -30,7 +32,7 @@ def signed_in(slow_gateway):
 
 
 def drip(port, path, content_type, headers=""):
-    """Send a byte now and then; return the answer and how long it took."""
+    """Send a byte now and then; return the whole answer and how long its first piece took."""
     started, answer = time.monotonic(), b""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         head = (
@@ -40,11 +42,14 @@ def drip(port, path, content_type, headers=""):
         connection.sendall(head.encode())
         connection.settimeout(0.1)
         while not answer and time.monotonic() - started < 6:
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(b"x")
             with contextlib.suppress(TimeoutError):
                 answer = connection.recv(65536)
-    return answer, time.monotonic() - started
+        seconds = time.monotonic() - started
+        connection.settimeout(10)
+        answer += read_all(connection)
+    return answer, seconds
 
 
 @pytest.mark.parametrize(

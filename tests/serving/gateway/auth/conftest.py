@@ -1,5 +1,6 @@
 """A real table of keys, and a real RSA key that signs tokens."""
 
+import datetime
 import json
 
 import jwt
@@ -12,6 +13,13 @@ from serving.gateway.database.engine import create_engine
 from serving.gateway.database.migrate import migrate
 
 PEPPER = b"p" * 32
+
+
+@pytest.fixture
+def clock(clock):
+    """A clock of dates; tokens know whole seconds only."""
+    clock.now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    return clock
 
 
 @pytest.fixture

@@ -16,19 +16,6 @@ SECOND = datetime.timedelta(seconds=1)
 DATABASE = "postgresql+asyncpg://loupe:***@db/loupe"
 
 
-class Clock:
-    def __init__(self):
-        self.now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def make_copy(tmp_path, pepper, clock):
     def make_copy(**changes):

@@ -17,19 +17,6 @@ DAY = datetime.timedelta(days=1)
 REFRESH_SECONDS = 0.05
 
 
-class Clock:
-    def __init__(self):
-        self.now = datetime.datetime.now(datetime.UTC)
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def ring(store, pepper, clock):
     return KeyRing(store, pepper, refresh_seconds=REFRESH_SECONDS, now=clock)

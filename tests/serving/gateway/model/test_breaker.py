@@ -5,18 +5,11 @@ import pytest
 from serving.gateway.model.breaker import Breaker, BreakerOpenError, BreakerState
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 class Server:
     """What is behind the breaker: fails or not, and counts."""
 
-    def __init__(self, max_failures=3, open_seconds=2.0):
-        self.clock, self.calls, self.opened = Clock(), 0, 0
+    def __init__(self, clock, max_failures=3, open_seconds=2.0):
+        self.clock, self.calls, self.opened = clock, 0, 0
         self.breaker = Breaker(
             max_failures,
             open_seconds,
@@ -40,8 +33,8 @@ class Server:
                 self.call(ConnectionError())
 
 
-def test_it_opens_after_failures_in_a_row():
-    server = Server()
+def test_it_opens_after_failures_in_a_row(clock):
+    server = Server(clock)
     server.fail(2)
     assert server.breaker.state is BreakerState.CLOSED
     server.fail()
@@ -53,16 +46,16 @@ def test_it_opens_after_failures_in_a_row():
     assert (server.calls, server.opened) == (3, 1)
 
 
-def test_an_answer_in_between_starts_the_count_again():
-    server = Server()
+def test_an_answer_in_between_starts_the_count_again(clock):
+    server = Server(clock)
     for _ in range(3):
         server.fail(2)
         server.call()
     assert server.breaker.state is BreakerState.CLOSED
 
 
-def test_other_errors_are_answers():
-    server = Server()
+def test_other_errors_are_answers(clock):
+    server = Server(clock)
     server.fail(2)
     with pytest.raises(ValueError, match="bad image"):
         server.call(ValueError("bad image"))
@@ -70,8 +63,8 @@ def test_other_errors_are_answers():
     assert server.breaker.state is BreakerState.CLOSED
 
 
-def test_one_call_is_tried_when_the_time_is_over():
-    server = Server()
+def test_one_call_is_tried_when_the_time_is_over(clock):
+    server = Server(clock)
     server.fail(3)
     server.clock.now += 2.0
     assert server.breaker.state is BreakerState.HALF_OPEN
@@ -84,8 +77,8 @@ def test_one_call_is_tried_when_the_time_is_over():
     assert server.breaker.state is BreakerState.CLOSED
 
 
-def test_a_trial_that_fails_opens_it_again():
-    server = Server()
+def test_a_trial_that_fails_opens_it_again(clock):
+    server = Server(clock)
     server.fail(3)
     server.clock.now += 2.0
     server.fail()
@@ -96,8 +89,8 @@ def test_a_trial_that_fails_opens_it_again():
         server.call()
 
 
-def test_a_cancelled_trial_lets_the_next_one_try():
-    server = Server()
+def test_a_cancelled_trial_lets_the_next_one_try(clock):
+    server = Server(clock)
     server.fail(3)
     server.clock.now += 2.0
     with pytest.raises(asyncio.CancelledError):
@@ -107,8 +100,8 @@ def test_a_cancelled_trial_lets_the_next_one_try():
     assert server.breaker.state is BreakerState.CLOSED
 
 
-def test_late_answers_of_calls_from_before_do_not_close_it():
-    server = Server()
+def test_late_answers_of_calls_from_before_do_not_close_it(clock):
+    server = Server(clock)
     late = server.breaker.watch()
     late.__enter__()
     server.fail(3)
@@ -116,8 +109,8 @@ def test_late_answers_of_calls_from_before_do_not_close_it():
     assert server.breaker.state is BreakerState.OPEN
 
 
-def test_late_failures_do_not_keep_it_open_longer():
-    server = Server()
+def test_late_failures_do_not_keep_it_open_longer(clock):
+    server = Server(clock)
     late = server.breaker.watch()
     late.__enter__()
     server.fail(3)

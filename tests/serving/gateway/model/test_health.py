@@ -24,13 +24,6 @@ class Client(ModelClient):
         return [VersionStatus(version, state, "") for version, state in self.states.items()]
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.mark.parametrize(
     ("states", "problem"),
     [
@@ -53,9 +46,9 @@ def test_one_available_version_is_enough(states, problem):
     assert [entry.version for entry in versions] == list(states or {})
 
 
-def test_many_who_want_to_know_ask_once_a_second():
+def test_many_who_want_to_know_ask_once_a_second(clock):
     async def run():
-        clock, client = Clock(), Client({7: VersionState.AVAILABLE})
+        client = Client({7: VersionState.AVAILABLE})
         health = ModelHealth(client, clock)
         await asyncio.gather(*(health.check() for _ in range(20)))
         assert client.asked == 1

@@ -24,6 +24,7 @@ from serving.gateway.observability.logs import configure_logs
 from serving.gateway.observability.metrics import GatewayMetrics
 from serving.gateway.observability.middleware import install_observability
 from serving.gateway.observability.tracing import Tracing
+from tests.serving.gateway.sockets import read_all
 
 MAX_BODY_BYTES = 10_000
 SECRET = "lk_0123456789ab_" + "5ec" * 21 + "5"
@@ -110,7 +111,7 @@ class Served:
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
+            return read_all(connection)
 
 
 @contextlib.contextmanager

@@ -123,9 +123,10 @@ print(first.communicate("\\n\\n")[0])
 """
 
 
-def test_a_worker_that_was_killed_reports_nothing_any_more(tmp_path):
+def run_workers(starter, folder):
+    """What a starter prints of the metrics of its workers."""
     answer = subprocess.run(
-        [sys.executable, "-c", KILLER, str(tmp_path), WORKER],
+        [sys.executable, "-c", starter, str(folder), WORKER],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -133,23 +134,18 @@ def test_a_worker_that_was_killed_reports_nothing_any_more(tmp_path):
         timeout=120,
     )
     assert answer.returncode == 0, answer.stderr.decode()
-    samples = parse(answer.stdout)
+    return parse(answer.stdout)
+
+
+def test_a_worker_that_was_killed_reports_nothing_any_more(tmp_path):
+    samples = run_workers(KILLER, tmp_path)
     assert samples["errors_total", ("code", "x")] == 2  # what it counted stays
     assert samples["spool_records",] == 3
 
 
 def test_workers_of_one_port_count_together(tmp_path):
     (tmp_path / "counter_1.db").write_bytes(b"of a run before")
-    answer = subprocess.run(
-        [sys.executable, "-c", STARTER, str(tmp_path), WORKER],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert answer.returncode == 0, answer.stderr.decode()
-    samples = parse(answer.stdout)
+    samples = run_workers(STARTER, tmp_path)
     assert samples["errors_total", ("code", "x")] == 2
     assert samples["spool_records",] == 3
     assert samples["keys_age_seconds",] == 1

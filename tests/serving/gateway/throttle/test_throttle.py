@@ -14,19 +14,6 @@ from serving.gateway.throttle.throttle import Throttle, ThrottleState, make_thro
 pytestmark = pytest.mark.anyio
 
 
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def make(clock):
     def make(**limits):

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from serving.gateway.errors import GatewayError
 from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads.bodies import read_uploads
+from tests.serving.gateway.sockets import read_all
 
 LIMITS = UploadSettings(
     max_body_bytes=2_000_000,
@@ -95,13 +96,6 @@ def talk(server):
 
 def digest(data):
     return hashlib.sha256(data).hexdigest()
-
-
-def read_all(connection):
-    data = b""
-    while piece := connection.recv(65536):
-        data += piece
-    return data
 
 
 @pytest.mark.parametrize(
@@ -213,6 +207,8 @@ def test_a_slow_body_is_given_up_on(talk):
         with contextlib.suppress(TimeoutError):
             answer = talk.recv(65536)
     assert 0.4 < time.monotonic() - started < 5
+    talk.settimeout(10)
+    answer += read_all(talk)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b'"accepted":"a whole body within 0.5 s"' in answer
 
