@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import datetime
 import time
 from collections.abc import Sequence
@@ -227,7 +228,7 @@ class Operations:
 
     async def _predict_item(self, index: int, upload: Upload, whole: Asked) -> BatchItem:
         request_id = new_request_id()
-        asked = Asked(request_id, whole.key_id, whole.started_at, whole.ends_at)
+        asked = dataclasses.replace(whole, request_id=request_id, is_alone=False)
         try:
             answer = await self._services.predictor.predict(upload, asked)
         except GatewayError as error:

@@ -28,7 +28,14 @@ from serving.gateway.records import PredictionRecord, ReviewReason, Route
 from serving.gateway.rules import BusinessRules, Decision, decide
 from serving.gateway.rules_store import RulesHolder
 from serving.gateway.settings import GatewaySettings
-from serving.gateway.uploads.images import CheckedImage, check_image, strip_metadata
+from serving.gateway.uploads.images import (
+    QUICK_BYTES,
+    CheckedImage,
+    check_header,
+    check_image,
+    check_pixels,
+    strip_metadata,
+)
 from serving.gateway.uploads.upload import Upload
 
 TOP_K: Final = 5
@@ -50,12 +57,14 @@ class Asked:
         key_id: who asks.
         started_at: `time.perf_counter()` at the first byte of the request.
         ends_at: `time.monotonic()` by which the answer must be there.
+        is_alone: whether the request carries no other picture.
     """
 
     request_id: str
     key_id: str
     started_at: float
     ends_at: float
+    is_alone: bool = True
 
     @property
     def seconds_left(self) -> float:
@@ -125,7 +134,7 @@ class Predictor:
             GatewayError: the picture is refused, the service is busy, or no model answers.
         """
         async with _time_limit(asked):
-            image = await self._check(upload)
+            image = await self._check(upload, is_alone=asked.is_alone)
             rules, rules_version = self._parts.rules.current, self._parts.rules.version
             answer, route = await self._ask(image, asked, rules)
         decision = self._fallback_reviews.limit(
@@ -139,7 +148,9 @@ class Predictor:
             model_name=self._parts.settings.model.name,
             rules_version=rules_version,
             route=route,
-            review_image=await self._make_review_image(image, rules) if decision.reasons else None,
+            review_image=(
+                await self._make_review_image(image, asked, rules) if decision.reasons else None
+            ),
             latency_ms=1000 * (time.perf_counter() - asked.started_at),
             **_describe_answer(answer, decision, top_k),
             **_describe_image(image),
@@ -197,16 +208,28 @@ class Predictor:
         """
         return await self._strip(await self._check(upload))
 
-    async def _check(self, upload: Upload) -> CheckedImage:
-        limits = self._parts.settings.upload
+    async def _check(self, upload: Upload, *, is_alone: bool = True) -> CheckedImage:
         with self._parts.tracing.span("image.check"):
-            image = await self._in_thread(lambda: check_image(upload, limits))
+            image = await self._check_where_it_is_quick(upload, is_alone=is_alone)
         self._parts.metrics.observe_image(
             image_format=image.format,
             num_bytes=len(image.data),
             num_pixels=image.width * image.height,
         )
         return image
+
+    async def _check_where_it_is_quick(self, upload: Upload, *, is_alone: bool) -> CheckedImage:
+        # Checking is many short calls, and a thread that makes them waits for the interpreter lock
+        # after each: at half of saturation a small picture took 3 ms there instead of 1, and now
+        # and then so much longer that a queue built up. A request of many pictures would keep the
+        # loop for all of them, so those go to the threads.
+        limits = self._parts.settings.upload
+        if not is_alone or len(upload.data) > QUICK_BYTES:
+            return await self._in_thread(lambda: check_image(upload, limits))
+        header = check_header(upload, limits)
+        if header.is_quick:
+            return check_pixels(header, limits)
+        return await self._in_thread(lambda: check_pixels(header, limits))
 
     async def _ask(
         self, image: CheckedImage, asked: Asked, rules: BusinessRules
@@ -246,13 +269,16 @@ class Predictor:
                 metrics.observe_model_call(outcome=outcome, seconds=seconds)
                 metrics.set_breaker(self._parts.client.breaker_state)
 
-    async def _make_review_image(self, image: CheckedImage, rules: BusinessRules) -> bytes | None:
+    async def _make_review_image(
+        self, image: CheckedImage, asked: Asked, rules: BusinessRules
+    ) -> bytes | None:
         if not rules.retention.review_image_days:
             return None
         try:
-            return await self._strip(image)
-        except OverloadedError:  # other large pictures are being read: the answer matters more
-            return None
+            async with asyncio.timeout(asked.seconds_left):
+                return await self._strip(image)
+        except (OverloadedError, TimeoutError):
+            return None  # other pictures are being read, and the answer matters more
 
     async def _strip(self, image: CheckedImage) -> bytes:
         side = self._parts.settings.upload.review_side_pixels

@@ -10,6 +10,7 @@ from typing import Final
 from PIL import Image
 from PIL.ImageFile import ImageFile as PillowFile
 
+from data.images import ImageProbe
 from data.quality import QualityMeasures, measure_picture
 from serving.gateway.errors import OverloadedError
 from serving.gateway.settings import REVIEW_SIDE_PIXELS, UploadSettings
@@ -24,7 +25,7 @@ from serving.gateway.uploads.checks import (
     refuse_kinds,
 )
 from serving.gateway.uploads.disguises import check_disguise
-from serving.gateway.uploads.layouts import read_layout
+from serving.gateway.uploads.layouts import Layout, read_layout
 from serving.gateway.uploads.pixels import (
     DAMAGES,
     buffered_pixels,
@@ -36,6 +37,11 @@ from serving.gateway.uploads.upload import Upload
 
 MEASURED_SIDE_PIXELS: Final = 288
 """ExampleGen decodes large JPEGs to this; quality is measured on a copy half as large."""
+
+QUICK_BYTES: Final = 1 << 15
+"""Below this, checking a header takes less than handing it to a thread and back."""
+QUICK_PIXELS: Final = 1 << 16
+"""The same for pixels, 256x256: under a millisecond for most files, at most three."""
 
 _LARGE_PIXELS: Final = 8_000_000
 _LARGE_WAIT_SECONDS: Final = 2.0
@@ -66,6 +72,32 @@ class CheckedImage:
     quality: QualityMeasures
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class CheckedHeader:
+    """A picture whose pixels are not decoded yet.
+
+    Attributes:
+        upload: the picture as it came in.
+        format: `jpeg`, `png`, `bmp`, `gif` or `webp`.
+        layout: where the parts of the file lie.
+        probe: what its header says.
+    """
+
+    upload: Upload
+    format: str
+    layout: Layout
+    probe: ImageProbe
+
+    @property
+    def is_quick(self) -> bool:
+        """Tell whether the pixels may be checked where others wait meanwhile.
+
+        Returns:
+            Whether there are at most `QUICK_PIXELS`.
+        """
+        return self.probe.width * self.probe.height <= QUICK_PIXELS
+
+
 def check_image(upload: Upload, limits: UploadSettings) -> CheckedImage:
     """Check one picture and measure it; takes milliseconds of a core, so run it in a thread.
 
@@ -77,12 +109,27 @@ def check_image(upload: Upload, limits: UploadSettings) -> CheckedImage:
         The picture and what was found out about it.
 
     Raises:
+        GatewayError: as `check_header` and `check_pixels`.
+    """
+    return check_pixels(check_header(upload, limits), limits)
+
+
+def check_header(upload: Upload, limits: UploadSettings) -> CheckedHeader:
+    """Check what can be told without decoding; the time grows with the number of bytes.
+
+    Args:
+        upload: the picture as it came in.
+        limits: what is accepted.
+
+    Returns:
+        The picture and what its header says.
+
+    Raises:
         BadRequestError: the file is empty.
         TooLargeError: too many bytes, pixels or metadata.
         UnsupportedTypeError: no image, or a format or name that is not accepted.
         UnprocessableError: an image that is cut off, damaged, refused by the settings, unreadable
             for the model or something else besides.
-        OverloadedError: too many large pictures at once.
     """
     data, subject = upload.data, upload.subject
     image_format = recognise(upload, limits)
@@ -92,19 +139,37 @@ def check_image(upload: Upload, limits: UploadSettings) -> CheckedImage:
     refuse_kinds(header_kinds(upload, probe), subject, limits)
     check_readable(data, probe, subject)
     check_disguise(data, image_format, layout, subject=subject)
+    return CheckedHeader(upload, image_format, layout, probe)
+
+
+def check_pixels(header: CheckedHeader, limits: UploadSettings) -> CheckedImage:
+    """Decode a picture and measure it; the time grows with the number of pixels.
+
+    Args:
+        header: the picture.
+        limits: what is accepted.
+
+    Returns:
+        The picture and what was found out about it.
+
+    Raises:
+        UnprocessableError: the pixels are damaged or refused by the settings.
+        OverloadedError: too many large pictures at once.
+    """
+    data, subject, probe = header.upload.data, header.upload.subject, header.probe
     try:
-        with open_picture(data, image_format) as image:
+        with open_picture(data, header.format) as image:
             refuse_kinds(find_kinds(image, data), subject, limits)
             with _turn_of(image, MEASURED_SIDE_PIXELS):
-                check_png_data(data, layout, subject)
+                check_png_data(data, header.layout, subject)
                 pixels = decode_upright(
                     image, orientation=probe.orientation, min_side_pixels=MEASURED_SIDE_PIXELS
                 )
                 quality = measure_picture(pixels)
     except DAMAGES as error:
-        refuse_damaged(subject, f"the {image_format} pixels are damaged: {error}", error)
+        refuse_damaged(subject, f"the {header.format} pixels are damaged: {error}", error)
     return CheckedImage(
-        data, image_format, probe.width, probe.height, probe.channels, probe.orientation, quality
+        data, header.format, probe.width, probe.height, probe.channels, probe.orientation, quality
     )
 
 

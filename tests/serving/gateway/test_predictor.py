@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import dataclasses
 import io
+import threading
 import time
 import uuid
 
@@ -46,9 +47,9 @@ def open_gateway(tmp_path):
     return open_gateway
 
 
-def _ask(services, upload, *, seconds=20.0):
+def _ask(services, upload, *, seconds=20.0, is_alone=True):
     started, request_id = time.perf_counter(), uuid.uuid4().hex
-    asked = Asked(request_id, "lk_seller", started, time.monotonic() + seconds)
+    asked = Asked(request_id, "lk_seller", started, time.monotonic() + seconds, is_alone=is_alone)
     return services.predictor.predict(upload, asked)
 
 
@@ -276,3 +277,56 @@ def test_time_left_is_never_negative():
     assert asked.seconds_left == 0
     later = dataclasses.replace(asked, ends_at=time.monotonic() + 5)
     assert 4 < later.seconds_left <= 5
+
+
+@contextlib.contextmanager
+def _busy_threads(services):
+    """Keep the threads for pictures busy."""
+    release = threading.Event()
+    for _ in range(services.predictor._threads._max_workers):
+        services.predictor._threads.submit(release.wait)
+    try:
+        yield
+    finally:
+        release.set()
+
+
+def test_small_pictures_do_not_wait_for_the_threads_that_check_large_ones(
+    open_gateway, server_settings, photo, draw_photo, encode
+):
+    """Nor does a request of many small ones keep everybody else waiting for all of them."""
+    many_pixels = Upload(encode(draw_photo(257, 256), "JPEG"))
+    many_bytes = Upload(encode(draw_photo(150, 150), "BMP"))
+
+    async def run():
+        async with open_gateway("review: {follow_model: false}", **server_settings) as services:
+            for upload in (photo, many_pixels, many_bytes):
+                await _ask(services, upload)  # the first call of a model takes longer
+            with _busy_threads(services):
+                waiting = [
+                    asyncio.create_task(_ask(services, many_pixels)),
+                    asyncio.create_task(_ask(services, many_bytes)),
+                    asyncio.create_task(_ask(services, photo, is_alone=False)),
+                ]
+                answer = await _ask(services, photo)
+                done, _ = await asyncio.wait(waiting, timeout=0.5)
+                assert not done
+            return [answer, *await asyncio.gather(*waiting)]
+
+    assert [answer.route for answer in asyncio.run(run())] == ["stable"] * 4
+
+
+def test_an_answer_does_not_wait_for_its_picture_for_review(open_gateway, photo):
+    settings = {"model": NOBODY, "fallback": {"policy": "default"}}
+
+    async def run():
+        async with open_gateway("default_answer: unknown", **settings) as services:
+            with _busy_threads(services):
+                answer = await _ask(services, photo, seconds=0.5)
+            record = services.recorder.find_pending(answer.request_id)
+            return answer, record
+
+    answer, record = asyncio.run(run())
+    assert answer.needs_review
+    assert record.review_image is None
+    assert 450 < record.latency_ms < 5000
