@@ -1,6 +1,7 @@
 """TFX's Transform for the graph; what the graph makes of the examples is written here."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ from tfx.components.transform import executor as tfx_executor
 from tfx.components.transform import executor_utils
 from tfx.types import artifact_utils, standard_component_specs
 
-from components.transform.materialize import write_transformed_split
+from components.transform.materialize import count_transformed, write_transformed_split
 from schema.labels import SCHEMA_FILENAME, labels_of_schema, read_schema
+
+logger = logging.getLogger("loupe.transform")
 
 
 class Executor(tfx_executor.Executor):
@@ -52,6 +55,7 @@ class Executor(tfx_executor.Executor):
                     artifact_utils.get_split_uri(examples, split),
                     artifact_utils.get_split_uri([transformed], split),
                 )
+        logger.info("transformed %d images", count_transformed(pipeline))
 
 
 def _with_labels(

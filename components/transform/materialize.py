@@ -8,6 +8,8 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 import tensorflow_transform as tft
+from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import MetricsFilter
 from tensorflow.core.example import example_pb2
 
 from schema.features import TRANSFORMED_IMAGE, TRANSFORMED_LABEL_ID
@@ -18,6 +20,7 @@ BATCH_SIZE = 128
 """Images decoded at a time: enough to keep the cores busy, and so many large ones fit in memory.
 Beam, left to choose, takes short batches for fast ones and falls back to the fewest allowed."""
 FILE_PREFIX = "transformed_examples"
+_COUNTER = "images"
 
 
 class ApplyGraph(beam.DoFn):
@@ -25,12 +28,15 @@ class ApplyGraph(beam.DoFn):
 
     Args:
         graph_uri: root of the TransformGraph artifact.
+        split: whose examples these are, for messages.
     """
 
-    def __init__(self, graph_uri: str) -> None:
+    def __init__(self, graph_uri: str, split: str) -> None:
         super().__init__()
         self._graph_uri = graph_uri
+        self._split = split
         self._num_done = 0
+        self._counter = Metrics.counter(ApplyGraph, _COUNTER)
 
     def setup(self) -> None:
         """Load the graph once per worker."""
@@ -62,7 +68,8 @@ class ApplyGraph(beam.DoFn):
             feature[TRANSFORMED_LABEL_ID].int64_list.value.append(label_id)
             yield example.SerializeToString()
         self._num_done += len(element)
-        logger.info("transformed %d images", self._num_done)
+        self._counter.inc(len(element))
+        logger.info("transformed %d images of '%s'", self._num_done, self._split)
 
 
 def write_transformed_split(
@@ -81,6 +88,21 @@ def write_transformed_split(
         pipeline
         | f"Read[{name}]" >> beam.io.ReadFromTFRecord(f"{source_uri}/*", validate=False)
         | f"Batch[{name}]" >> beam.BatchElements(BATCH_SIZE, BATCH_SIZE)
-        | f"Transform[{name}]" >> beam.ParDo(ApplyGraph(graph_uri))
+        | f"Transform[{name}]" >> beam.ParDo(ApplyGraph(graph_uri, name.removeprefix("Split-")))
         | f"Write[{name}]" >> beam.io.WriteToTFRecord(f"{target_uri}/{FILE_PREFIX}")
     )
+
+
+def count_transformed(pipeline: beam.Pipeline) -> int:
+    """Add up what a pipeline with the steps of `write_transformed_split` has done.
+
+    Args:
+        pipeline: it has run.
+
+    Returns:
+        Images of all splits.
+    """
+    result: Any = pipeline.result
+    wanted = MetricsFilter().with_namespace(Metrics.get_namespace(ApplyGraph)).with_name(_COUNTER)
+    counters = result.metrics().query(wanted)["counters"]
+    return sum(counter.result for counter in counters)

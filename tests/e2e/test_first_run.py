@@ -68,6 +68,12 @@ def test_every_usable_file_became_an_example(first_run, photos):
     assert sum(data["images_per_split"].values()) == data["num_images"]
 
 
+def test_transformed_images_are_counted_over_both_splits(first_run):
+    splits = first_run.summary["data"]["images_per_split"]
+    wanted = splits["train"] + splits["validation"]  # the test split is evaluated as it came
+    assert f"transformed {wanted} images" in first_run.output
+
+
 def test_the_manifest_tells_every_file_and_where_the_model_comes_from(first_run, version):
     manifest = json.loads((version / "manifest.json").read_text())
     files = {p.relative_to(version).as_posix() for p in version.rglob("*") if p.is_file()}
