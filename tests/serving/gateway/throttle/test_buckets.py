@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.gateway.throttle import buckets as buckets_module
-from serving.gateway.throttle.buckets import Bucket, MemoryStore, settle
+from serving.gateway.throttle.buckets import Bucket, MemoryStore, find_shortage, settle
 
 
 def test_a_clock_that_goes_back_gives_and_takes_nothing():
@@ -34,6 +34,14 @@ def test_no_schedule_gets_more_than_the_burst_and_the_rate(per_second, burst, sc
 def test_tokens_are_taken_from_all_buckets_or_none(levels, expected):
     taken = settle(levels, 2)
     assert (taken.is_taken, taken.tokens) == expected
+
+
+def test_a_shortage_names_the_callers_own_bucket_and_waits_for_the_slowest():
+    own, all_callers = Bucket("own", 2.0, 5), Bucket("all", 0.5, 5)
+    taken = settle((1.0, 1.0), 2)
+    assert find_shortage([own, all_callers], taken, 2) == (own, 2)
+    assert find_shortage([own, all_callers], settle((4.0, 1.0), 2), 2) == (all_callers, 2)
+    assert find_shortage([own], settle((1.9,), 2), 2) == (own, 1)
 
 
 def test_full_buckets_are_forgotten_when_there_are_many(monkeypatch):
