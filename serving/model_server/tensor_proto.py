@@ -67,6 +67,8 @@ def read_tensor(proto: Any, spec: TensorSpec) -> np.ndarray[Any, Any]:
             "Send that dtype."
         )
     shape = _read_shape(proto, spec)
+    if proto.dtype == types_pb2.DT_STRING and proto.tensor_content:
+        return _read_string_content(proto, spec, shape)
     if proto.dtype == types_pb2.DT_STRING and len(proto.string_val) == math.prod(shape):
         # What TensorFlow's function does for a picture takes many times as long.
         strings = np.empty(len(proto.string_val), object)
@@ -76,6 +78,20 @@ def read_tensor(proto: Any, spec: TensorSpec) -> np.ndarray[Any, Any]:
         return tf.make_ndarray(proto)
     except (ValueError, TypeError) as error:
         raise InvalidArgumentError(_parsing_text(spec, str(error))) from error
+
+
+def _read_string_content(proto: Any, spec: TensorSpec, shape: list[int]) -> np.ndarray[Any, Any]:
+    # Lengths, then bytes (DecodeStringList in tensorflow/core/platform/coding.cc): rare enough for
+    # TensorFlow's own decoder, which wants a length of at least a byte for each string.
+    size = len(proto.tensor_content)
+    if math.prod(shape) > size:
+        detail = f"tensor_content has {size} bytes, too few for the strings of shape {shape}"
+        raise InvalidArgumentError(_parsing_text(spec, detail))
+    try:
+        return np.asarray(tf.io.parse_tensor(proto.SerializeToString(), tf.string).numpy(), object)
+    except tf.errors.InvalidArgumentError as error:
+        detail = "tensor_content is no list of strings: their lengths as varints, then their bytes"
+        raise InvalidArgumentError(_parsing_text(spec, detail)) from error
 
 
 def _given_type_name(data_type: int) -> str:
@@ -95,7 +111,8 @@ def _read_shape(proto: Any, spec: TensorSpec) -> list[int]:
     num_bytes = math.prod(sizes) * item_bytes
     if num_bytes > MAX_TENSOR_BYTES:
         raise InvalidArgumentError(_parsing_text(spec, f"shape {sizes} needs {num_bytes} bytes"))
-    if proto.tensor_content and len(proto.tensor_content) != num_bytes:
+    is_string = proto.dtype == types_pb2.DT_STRING
+    if proto.tensor_content and not is_string and len(proto.tensor_content) != num_bytes:
         detail = f"tensor_content has {len(proto.tensor_content)} bytes, expected {num_bytes}"
         raise InvalidArgumentError(_parsing_text(spec, detail))
     return sizes

@@ -104,3 +104,42 @@ def test_any_message_is_a_tensor_or_an_error(data):
     else:
         with pytest.raises(InvalidArgumentError):
             read_tensor(proto, FLOAT_SPEC)
+
+
+STRING_SPEC = spec_for(np.array([b""], object))
+
+
+def string_proto(shape, content):
+    proto = tensor_pb2.TensorProto(dtype=tf.string.as_datatype_enum, tensor_content=content)
+    for size in shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+@given(st.lists(st.binary(max_size=127), min_size=1))
+def test_strings_may_come_as_content(strings):
+    lengths = bytes(map(len, strings))
+    again = read_tensor(string_proto([len(strings), 1], lengths + b"".join(strings)), STRING_SPEC)
+    assert again.shape == (len(strings), 1)
+    assert again[:, 0].tolist() == strings
+
+
+def test_a_long_string_may_come_as_content():
+    scalar = read_tensor(string_proto([], b"\xac\x02" + b"x" * 300), STRING_SPEC)
+    assert (scalar.shape, scalar.item()) == ((), b"x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "message"),
+    [
+        ([2], b"\x01", "tensor_content has 1 bytes, too few for the strings of shape [2]"),
+        ([2**27], b"\x01\x01ab", "too few for the strings of shape [134217728]"),
+        ([1], b"\x05ab", "tensor_content is no list of strings"),
+        ([1], b"\x01ab", "tensor_content is no list of strings"),
+        ([1], b"\xff" * 20, "tensor_content is no list of strings"),
+    ],
+)
+def test_content_that_is_no_list_of_strings(shape, content, message):
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_tensor(string_proto(shape, content), STRING_SPEC)
+    assert message in caught.value.message
