@@ -140,9 +140,6 @@ def until(look, is_fine):
 def filled_in(isolated_engine, tmp_path_factory, draw_photo, encode):
     """A clone whose `compose.env` is filled in as the page says."""
     folder = tmp_path_factory.mktemp("installation")
-    # Users of the services must be able to enter, as they can in folders of a server.
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
     installation = Installation(isolated_engine, folder)
     installation.copy()
     installation.write_override()
@@ -197,6 +194,16 @@ def test_nothing_starts_as_long_as_a_value_is_missing(filled_in):
     assert done.returncode != 0
     assert re.search(r"required variable \w+ is missing a value", done.stderr)
     assert filled_in.shell("docker compose ls --all --quiet").stdout == ""
+
+
+def test_a_folder_of_models_that_is_not_there_is_refused_and_not_made(filled_in):
+    absent = filled_in.folder / "absent"
+    filled_in.fill_in(POSTGRES_PASSWORD=PASSWORD, LOUPE_KEY_SECRET=SECRET, LOUPE_MODELS=absent)
+    done = filled_in.shell("docker compose create model-server")
+    filled_in.run("docker compose down --volumes")
+    assert done.returncode != 0
+    assert str(absent) in done.stderr
+    assert not absent.exists()
 
 
 def test_all_four_become_healthy(running):
