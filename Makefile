@@ -21,7 +21,7 @@ RUN_FLAGS = $(call flag,--data,$(DATA)) $(SETTINGS)
 TEST_WORKERS := --numprocesses=2 --no-loadscope-reorder
 SYSTEM_PACKAGES := postgresql redis-server chromium curl debootstrap
 # Only where the program is not there yet: these may have come from elsewhere.
-PROGRAM_PACKAGES := kubectl:kubernetes-client dockerd:docker.io
+PROGRAM_PACKAGES := kubectl:kubernetes-client dockerd:docker.io ip:iproute2
 # Parts of docker.io that newer releases of Debian have as packages of their own.
 SPLIT_PACKAGES := docker-cli docker-buildx
 

@@ -9,12 +9,12 @@ from PIL import Image, ImageOps
 from xdist.scheduler import LoadScopeScheduling
 
 ORIENTATION_TAG = 0x0112
-SHARED_RUNS = ("tests/e2e/", "tests/kubeflow/")
-"""Folders whose files look at the same pipeline runs."""
+SHARED_RUNS = ("tests/deploy/engine/", "tests/e2e/", "tests/kubeflow/")
+"""Folders whose files look at the same container engine or the same pipeline runs."""
 
 
 class FolderScheduling(LoadScopeScheduling):
-    """Workers get whole files, and one of them gets all files that share expensive runs."""
+    """Workers get whole files, and one of them gets all files that share what is expensive."""
 
     def _split_scope(self, nodeid):
         file = nodeid.partition("::")[0]

@@ -197,6 +197,11 @@ def test_services_are_pinned_limited_and_without_privileges(service):
         assert port.startswith("127.0.0.1:")
 
 
+def test_what_is_built_for_compose_is_pinned_like_the_other_images():
+    built = [each["build"] for each in COMPOSE["services"].values() if "build" in each]
+    assert [each["args"] for each in built] == [["PYTHON_IMAGE"]]  # no value: the reader's, if any
+
+
 def test_secrets_come_from_the_environment():
     text = json.dumps(COMPOSE)
     variables = set(re.findall(r"\$\{(\w+)", text))
@@ -225,7 +230,7 @@ def test_every_setting_of_the_gateway_is_one(monkeypatch):
 def test_mounted_files_exist():
     for settings in COMPOSE["services"].values():
         for volume in settings.get("volumes", []):
-            source = volume.split(":")[0]
+            source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
             if source.startswith("."):
                 assert (FOLDER / source).exists(), source
 

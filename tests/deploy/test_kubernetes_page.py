@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 RENDERED = ("overlays/cpu", "overlays/gpu", "overlays/kserve", "pipeline", "training")
 NOT_RUN_HERE = {
-    "docker build": "test_engine.py builds one; the others download gigabytes",
+    "docker build": "tests/deploy/engine builds one; the others download gigabytes",
     "kubectl config": "changes the reader's own settings",
     "kubectl apply": "needs a cluster; the folders are rendered and checked",
     "kubectl wait": "needs a cluster; what it names is looked up in the manifests",

@@ -31,6 +31,7 @@ from serving.gateway.model.protos import (
     VersionState,
 )
 from serving.gateway.records import PredictionRecord, Route
+from tests.serving.gateway.saved_models import make_module, save_module
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -142,27 +143,9 @@ def make_record():
 
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[3]
-LABELS = ("bag", "hät", "shoe")
-SIZE = {"height_pixels": 24, "width_pixels": 16}
 START_SECONDS = 90
 PLAIN, EXPLAINING = 7, 8
 """Versions of the models that are made here."""
-
-
-def _make_module(seed):
-    import numpy as np
-
-    from configs.types import TrainConfig
-    from trainer.model import build_classifier
-    from trainer.signatures import ServingModule
-    from trainer.thresholds import Decision
-
-    model = build_classifier(
-        TrainConfig(backbone="compact", seed=seed), num_classes=len(LABELS), **SIZE
-    )
-    random = np.random.default_rng(seed)
-    model.set_weights([w + random.uniform(0, 0.3, w.shape) * (w.ndim == 1) for w in model.weights])
-    return ServingModule(model, LABELS, Decision(1.0, None, 0.02, 30, 0.9, 0.2))
 
 
 def _make_explain(module):
@@ -179,17 +162,11 @@ def _make_explain(module):
 @pytest.fixture(scope="session")
 def model_folders(tmp_path_factory) -> dict[int, Path]:
     """Version to SavedModel: one as the Trainer exports it, one that can explain itself too."""
-    import tensorflow as tf
-
     root = tmp_path_factory.mktemp("versions")
     for version in (PLAIN, EXPLAINING):
-        module = _make_module(version)
-        signatures = module.signatures()
-        if version == EXPLAINING:
-            signatures["explain"] = _make_explain(module)
-        with tempfile.TemporaryDirectory() as assets:
-            module.attach_assets(Path(assets))
-            tf.saved_model.save(module, str(root / str(version)), signatures=signatures)
+        module = make_module(seed=version)
+        more = {"explain": _make_explain(module)} if version == EXPLAINING else {}
+        save_module(module, root / str(version), **more)
     return {version: root / str(version) for version in (PLAIN, EXPLAINING)}
 
 
