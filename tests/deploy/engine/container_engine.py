@@ -65,6 +65,8 @@ class Engine:
     def start(self, *, is_isolated=False):
         """Start it on the machine's network or on its own; raises EngineError if it cannot run."""
         options = () if is_isolated else (*BUILDING, f"--bridge={self._make_bridge()}")
+        # What it remembers of the other network it would make again, `docker0` included.
+        shutil.rmtree(self.folder / "data" / "network", ignore_errors=True)
         log = self.folder / "engine.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
