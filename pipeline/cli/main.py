@@ -145,4 +145,4 @@ def main() -> None:
 
 
 def _workspace(folder: Path | None) -> Workspace:
-    return Workspace(folder.resolve()) if folder else workspace_from_environment()
+    return Workspace.at(folder) if folder else workspace_from_environment()
