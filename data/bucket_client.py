@@ -8,8 +8,8 @@ import contextlib
 import errno
 import functools
 import json
-import os
 from collections.abc import Generator
+from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
 from configs.errors import UpstreamError
@@ -24,7 +24,6 @@ _NO_CREDENTIALS: Final = (
     "no Google credentials were found; run 'gcloud auth application-default login', or name a key "
     "file in GOOGLE_APPLICATION_CREDENTIALS"
 )
-_REASONS: Final = {401: errno.EACCES, 403: errno.EACCES, 404: errno.ENOENT}
 
 
 @functools.cache
@@ -78,50 +77,49 @@ def as_file_errors(url: str) -> Generator[None]:
         UpstreamError: there is another answer, or none.
     """
     from google.api_core.exceptions import GoogleAPICallError, RetryError
-    from google.auth.exceptions import GoogleAuthError
+    from google.auth.exceptions import GoogleAuthError, TransportError
     from google.cloud.storage.exceptions import InvalidResponse
     from requests.exceptions import RequestException
 
     try:
         yield
     except GoogleAPICallError as error:
-        _raise_as_file_error(url, int(error.code or 0), _message_of(error), error)
+        _raise_answer(url, int(error.code or 0), _message_of(error), error)
     except InvalidResponse as error:
-        _raise_as_file_error(url, error.response.status_code, str(error), error)
-    except GoogleAuthError as error:
-        raise PermissionError(
-            errno.EACCES, f"no access token: {_first_line(error)}", url
-        ) from error
-    except (RequestException, RetryError) as error:
+        _raise_answer(url, error.response.status_code, str(error), error)
+    except (RequestException, RetryError, TransportError) as error:
         raise UpstreamError(
             f"'{url}': Google Cloud Storage does not answer: {_first_line(error)}. Check the "
             "network and the proxy of this machine, and run again."
         ) from error
+    except GoogleAuthError as error:
+        _raise_no_access(url, f"no access token: {_first_line(error)}", error)
 
 
-def _raise_as_file_error(url: str, status: int, message: str, error: Exception) -> NoReturn:
-    number = _REASONS.get(status)
-    if number is None:
-        raise UpstreamError(
-            f"'{url}': Google Cloud Storage answered {status} ({message}), expected success. Run "
-            "again; if it stays so, its status page may say why."
-        ) from error
-    if number == errno.EACCES and _is_anonymous():
-        message = _NO_CREDENTIALS
-    raise OSError(number, message.rstrip("."), url) from error
+def _raise_answer(url: str, status: int, message: str, error: Exception) -> NoReturn:
+    if status == HTTPStatus.NOT_FOUND:
+        raise FileNotFoundError(errno.ENOENT, message.rstrip("."), url) from error
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        _raise_no_access(url, message, error)
+    raise UpstreamError(
+        f"'{url}': Google Cloud Storage answered {status} ({message}), expected success. Run "
+        "again; if it stays so, its status page may say why."
+    ) from error
 
 
-def _is_anonymous() -> bool:
+def _raise_no_access(url: str, message: str, error: Exception) -> NoReturn:
     from google.auth.credentials import AnonymousCredentials
 
-    return isinstance(storage_client()._credentials, AnonymousCredentials)
+    if isinstance(storage_client()._credentials, AnonymousCredentials):
+        message = _NO_CREDENTIALS
+    raise PermissionError(errno.EACCES, message.rstrip("."), url) from error
 
 
 def _message_of(error: Any) -> str:
     # The exception's own text begins with method and address; the answer says it in words.
     with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):
         return str(json.loads(error.response.content)["error"]["message"])
-    return os.strerror(_REASONS[error.code]) if error.code in _REASONS else _first_line(error)
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -26,37 +26,71 @@ class ObjectStatus(NamedTuple):
     st_mtime_ns: int
 
 
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything below a folder of a bucket, as of one listing.
+    """What folders of a bucket held when they were first asked for, each listed once."""
 
-    Attributes:
-        root: URL of the folder, ending in a slash.
-        objects: status by URL.
-        folders: names of the folders in each folder, by its URL without the slash.
-        files: names of the objects in each folder, likewise.
-    """
+    def __init__(self) -> None:
+        self._objects: dict[str, ObjectStatus] = {}
+        self._folders: defaultdict[str, set[str]] = defaultdict(set)
+        self._files: defaultdict[str, set[str]] = defaultdict(set)
+        self._listed: set[str] = set()
 
-    root: str
-    objects: dict[str, ObjectStatus] = field(default_factory=dict[str, ObjectStatus])
-    folders: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    files: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    def list_folder(self, folder: "BucketPath") -> tuple[set[str], set[str]]:
+        """List one folder.
+
+        Args:
+            folder: the folder.
+
+        Returns:
+            Names of its folders and of its objects.
+
+        Raises:
+            OSError: the bucket does not exist, or may not be listed.
+        """
+        if not self._is_listed(folder.url):
+            for url, status in folder.list_objects():
+                self.add(url, status)
+            self._listed.add(folder.url)
+        return self._folders.get(folder.url, set()), self._files.get(folder.url, set())
 
     def add(self, url: str, status: ObjectStatus) -> None:
         """Add an object.
 
         Args:
-            url: its address below `root`.
-            status: what the listing says of it.
+            url: its address.
+            status: what the bucket says of it.
         """
-        self.objects[url] = status
+        self._objects[url] = status
         folder, _, name = url.rpartition("/")
-        self.files[folder].append(name)
-        while len(folder) >= len(self.root):
+        self._files[folder].add(name)
+        while folder.count("/") > BUCKET_SCHEME.count("/"):
             folder, _, name = folder.rpartition("/")
-            if name in self.folders[folder]:
+            if name in self._folders[folder]:
                 return
-            self.folders[folder].add(name)
+            self._folders[folder].add(name)
+
+    def find(self, path: "BucketPath") -> ObjectStatus | None:
+        """Look for an object.
+
+        Args:
+            path: its path; the folder that it is in is listed, unless it was.
+
+        Returns:
+            What the bucket says of it; None when there is no such object.
+
+        Raises:
+            OSError: the bucket does not exist, or may not be listed.
+        """
+        if path.url not in self._objects and path.url not in self._listed:
+            self.list_folder(path.parent)
+        return self._objects.get(path.url)
+
+    def _is_listed(self, url: str) -> bool:
+        while url.count("/") >= BUCKET_SCHEME.count("/"):
+            if url in self._listed:
+                return True
+            url = url.rpartition("/")[0]
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +101,7 @@ class BucketPath:
 
     Attributes:
         url: its gs:// address, without a slash at its end.
-        seen: a listing that answers for what is below its root; None asks the bucket each time.
+        seen: what was listed, and answers from then on; None asks the bucket each time.
     """
 
     url: str
@@ -104,18 +138,19 @@ class BucketPath:
         return BucketPath(f"{BUCKET_SCHEME}{bucket}/{folder}".rstrip("/"), self.seen)
 
     def snapshot(self) -> "BucketPath":
-        """List everything below this folder, a page of a thousand objects at a time.
+        """Look at each folder once, a page of a thousand objects at a time.
 
         Returns:
-            This path, which answers from the listing; so do those made from it.
+            This path, with a memory that those made from it share.
 
         Raises:
-            OSError: the bucket does not exist, or may not be listed.
+            OSError: there is nothing of this name, or it may not be listed.
         """
-        seen = Snapshot(f"{self.url}/")
-        for url, status in self._list():
-            seen.add(url, status)
-        return BucketPath(self.url, seen)
+        seen = Snapshot()
+        path = BucketPath(self.url, seen)
+        if not any(seen.list_folder(path)):
+            seen.add(self.url, self.stat())
+        return path
 
     def exists(self) -> bool:
         """Say whether there is such an object or folder.
@@ -143,10 +178,10 @@ class BucketPath:
         Returns:
             False also for a bucket that does not exist.
         """
-        if self.seen and self._is_seen(self.seen):
-            return self.url in self.seen.files or self.url in self.seen.folders
         try:
-            return any(True for _ in self._list(most=2))
+            if self.seen:
+                return any(self.seen.list_folder(self))
+            return any(True for _ in self.list_objects(most=2))
         except FileNotFoundError:
             return False
 
@@ -159,10 +194,8 @@ class BucketPath:
         Raises:
             OSError: the bucket does not exist, or may not be listed.
         """
-        seen = self.seen
-        if not seen or not self._is_seen(seen):
-            seen = self.snapshot().seen or Snapshot(self.url)
-        return list(seen.folders.get(self.url, ())), list(seen.files.get(self.url, ()))
+        folders, files = (self.seen or Snapshot()).list_folder(self)
+        return list(folders), list(files)
 
     def stat(self) -> ObjectStatus:
         """Ask for size and time of an object.
@@ -174,10 +207,11 @@ class BucketPath:
             FileNotFoundError: there is no such object.
             OSError: it may not be read.
         """
-        if self.seen and self._is_seen(self.seen):
-            if self.url in self.seen.objects:
-                return self.seen.objects[self.url]
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url)
+        if self.seen:
+            status = self.seen.find(self)
+            if status is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url)
+            return status
         with as_file_errors(self.url):
             blob = self._blob()
             blob.reload(timeout=REQUEST_SECONDS, retry=retry_policy())
@@ -348,13 +382,21 @@ class BucketPath:
         Raises:
             OSError: the bucket does not exist, or may not be listed.
         """
-        for url, _ in self._list():
+        for url, _ in self.list_objects():
             yield url.removeprefix(f"{self.url}/")
 
-    def _is_seen(self, seen: Snapshot) -> bool:
-        return f"{self.url}/".startswith(seen.root)
+    def list_objects(self, most: int | None = None) -> Iterator[tuple[str, ObjectStatus]]:
+        """Ask the bucket what is below this folder, at any depth.
 
-    def _list(self, most: int | None = None) -> Iterator[tuple[str, ObjectStatus]]:
+        Args:
+            most: objects to ask for; None asks for all.
+
+        Yields:
+            Address and status of each object.
+
+        Raises:
+            OSError: the bucket does not exist, or may not be listed.
+        """
         bucket, _, key = f"{self.url}/".removeprefix(BUCKET_SCHEME).partition("/")
         with as_file_errors(self.url):
             found: Any = storage_client().list_blobs(

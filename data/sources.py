@@ -113,16 +113,17 @@ def fingerprint(files: Sequence[ImageFile]) -> str:
 def _look_at(root: Place) -> Place:
     if isinstance(root, Path):
         return Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would lose the user's name
-    folder = root.parent if root.suffix.lower() in MANIFEST_ENDINGS else root
     try:
-        seen = folder.snapshot()
+        return root.snapshot()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data path '{root}' does not exist: {error.strerror}. Check data.path (DATA=...)."
+        ) from error
     except OSError as error:
         raise DataError(
-            f"data path '{root}' cannot be listed: {error.strerror}. Check the address in "
-            "data.path (DATA=...), and that this account may list and read the bucket "
-            "(roles/storage.objectViewer)."
+            f"data path '{root}' cannot be read: {error.strerror}. Let this account list and read "
+            "the bucket (roles/storage.objectViewer), or give another data.path."
         ) from error
-    return seen if folder is root else seen / root.name
 
 
 def _span_folders(root: Place) -> list[tuple[int, Place]]:

@@ -18,7 +18,12 @@ from cryptography.x509.oid import NameOID
 
 from tests.buckets.fake_storage import Request
 
-HOSTS = ("storage.googleapis.com", "www.googleapis.com", "oauth2.googleapis.com")
+HOSTS = (
+    "storage.googleapis.com",
+    "www.googleapis.com",
+    "oauth2.googleapis.com",
+    "iamcredentials.googleapis.com",
+)
 
 
 @contextmanager
@@ -57,7 +62,8 @@ def serving(storage, folder):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet per answer: two would wait 40 ms for each other
+    wbufsize = -1
+    disable_nagle_algorithm = True  # a handshake of several packets would wait 40 ms
     host = ""
 
     def do_CONNECT(self):
@@ -89,6 +95,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_storage  # noqa: N815
+
+    def handle_expect_100(self):  # TensorFlow's client waits a second for it
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
 
     def _read_body(self):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":

@@ -78,22 +78,20 @@ class FakeStorage:
     Attributes:
         buckets: objects by name, by bucket.
         forbidden: buckets that the account may not use.
+        outages: requests that are still to be answered with 503.
         requests: what was asked.
         unknown: what was asked and is not known here; a test wants none.
     """
 
     def __init__(self, per_page=MOST_PER_PAGE):
         self.per_page = per_page
-        self.buckets = {}
-        self.forbidden = set()
-        self.requests = []
-        self.uploads = {}
-        self.unknown = []
+        self.clear()
         self._numbers = itertools.count(1_700_000_000_000_000)
         self._lock = threading.RLock()
         self.routes = [
             ("POST", r"/token", self.give_token),
             ("POST", r"/oauth2/v[34]/token", self.give_token),
+            ("GET", r"/v1/projects/-/serviceAccounts/[^/]+/allowedLocations", self.give_locations),
             ("POST", r"/batch/storage/v1", self.answer_batch),
             ("GET", r"/storage/v1/b/([^/]+)", self.show_bucket),
             ("GET", rf"/storage/v1{_OBJECTS}/?", self.list_objects),
@@ -105,10 +103,26 @@ class FakeStorage:
             ("GET", r"/([^/]+)/(.+)", self.get_by_xml_api),
         ]
 
+    def clear(self):
+        """Begin anew: no bucket, and nothing asked."""
+        self.buckets = {}
+        self.forbidden = set()
+        self.outages = 0
+        self.requests = []
+        self.uploads = {}
+        self.unknown = []
+
     def make_bucket(self, name, objects=()):
         self.buckets[name] = {}
         for path, data in dict(objects).items():
             self.store(name, path, data)
+
+    def fill(self, bucket, folder, prefix=""):
+        """Copy a folder's files into a bucket, which is made when there is none."""
+        self.buckets.setdefault(bucket, {})
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.store(bucket, f"{prefix}{path.relative_to(folder)}", path.read_bytes())
 
     def names(self, bucket):
         return sorted(self.buckets[bucket])
@@ -140,8 +154,9 @@ class FakeStorage:
         for method, pattern, handler in self.routes:
             match = re.fullmatch(pattern, request.path)
             if method == request.method and match:
-                if handler not in {self.give_token, self.answer_batch}:
+                if request.path.partition("/b/")[1] or handler == self.get_by_xml_api:
                     self._check_access(request, match)
+                    self._check_outage()
                 return handler(request, *map(urllib.parse.unquote, match.groups()))
         raise RefusalError(501, f"the fake does not know {request.method} {request.path}")
 
@@ -154,11 +169,19 @@ class FakeStorage:
         if bucket not in self.buckets:
             raise RefusalError(404, "The specified bucket does not exist.")
 
+    def _check_outage(self):
+        if self.outages > 0:
+            self.outages -= 1
+            raise RefusalError(503, "Backend Error")
+
     def give_token(self, request):
         asked = urllib.parse.parse_qs(request.body.decode())
         if asked["grant_type"] != ["urn:ietf:params:oauth:grant-type:jwt-bearer"]:
             raise RefusalError(400, "invalid_grant")
         return _json({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
+
+    def give_locations(self, request):  # where the account may work; this is everywhere
+        return _json({"locations": [], "encodedLocations": "0x0"})
 
     def show_bucket(self, request, bucket):
         request.allow()
