@@ -20,8 +20,8 @@ class DataConfig:
     """Where the images come from and how they are split.
 
     Attributes:
-        path: folder, manifest or archive; empty means the built-in sample data, drawn on first
-            use.
+        path: folder, manifest or archive, or `gs://` address of a folder or manifest; empty means
+            the built-in sample data, drawn on first use.
         dataset: names the curated schema; empty means the last folder of `path`.
         span: newest span to read when the folder has `span-N/` folders; 0 means all there are.
         validation_share: share of images that validates when the data has no such split, 0..1.

@@ -37,8 +37,12 @@ def examples(data):
 
 
 def test_a_run_in_a_bucket_comes_to_what_a_local_run_comes_to(bucket_run, first_run):
-    for fact in ("status", "metrics", "per_class", "slices", "data", "quarantined", "anomalies"):
+    for fact in ("status", "reasons", "per_class", "data", "quarantined", "anomalies"):
         assert bucket_run.summary[fact] == first_run.summary[fact], fact
+    # The model is asked for other batches, whose float32 answers may differ in the last bit.
+    theirs, ours = bucket_run.summary["metrics"], first_run.summary["metrics"]
+    assert theirs["accuracy"] == ours["accuracy"]
+    assert theirs == pytest.approx(ours, abs=1e-6)
     assert (Path(bucket_run.summary["model_dir"]) / "saved_model.pb").is_file()
     assert Path(bucket_run.summary["model_dir"]).is_relative_to(bucket_run.workspace)
 
