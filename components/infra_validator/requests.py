@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tfx.dsl.io import fileio
 
 from data.examples import decode_example
 from schema.features import (
@@ -35,7 +36,8 @@ def read_examples(examples_uri: str, count: int) -> list[bytes]:
     Returns:
         Serialized examples.
     """
-    files = sorted(tf.io.gfile.glob(f"{examples_uri}/Split-{Split.TEST}/*"))
+    folder = f"{examples_uri}/Split-{Split.TEST}"
+    files = sorted(f"{folder}/{name}" for name in fileio.listdir(folder))
     dataset: Any = tf.data.TFRecordDataset(files).take(count)
     return list(dataset.as_numpy_iterator())
 
