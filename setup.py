@@ -10,6 +10,7 @@ PIPELINE = [
     "pip",  # the tfx command asks it what is installed
     "tensorboard",  # keras-tuner imports it in every trial and hides its absence
     "keras-tuner",
+    "google-cloud-storage",  # what Beam's own gs:// is made of
     "pillow",
     "numpy",
     "pyyaml",

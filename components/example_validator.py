@@ -5,7 +5,6 @@ import json
 import logging
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tensorflow_data_validation as tfdv
@@ -26,6 +25,7 @@ from components.statistics_gen import WHOLE_SLICE, select_slice, span_slice, spa
 from configs.errors import DataError
 from configs.load import from_json, part_to_json
 from configs.types import ValidationConfig
+from data.places import place_of
 from schema.features import STATISTICS_FEATURES, Split
 from schema.labels import SCHEMA_FILENAME, read_schema
 
@@ -88,11 +88,11 @@ class Executor(base_executor.BaseExecutor):
             for split in artifact_utils.decode_split_names(artifact.split_names)
         }
         schema_uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
-        schema = read_schema(Path(schema_uri) / SCHEMA_FILENAME)
+        schema = read_schema(place_of(schema_uri) / SCHEMA_FILENAME)
         config = from_json(ValidationConfig, exec_properties["config"])
         anomalies = find_anomalies(statistics, schema, config.stop_on_drift)
         output = artifact_utils.get_single_instance(output_dict["anomalies"])
-        path = Path(output.uri) / ANOMALIES_FILENAME
+        path = place_of(output.uri) / ANOMALIES_FILENAME
         path.write_text(
             json.dumps([dataclasses.asdict(anomaly) for anomaly in anomalies], indent=1)
         )

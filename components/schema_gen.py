@@ -21,6 +21,7 @@ from components.code_version import code_version
 from components.statistics_gen import WHOLE_SLICE, select_slice
 from configs.load import from_json, part_to_json
 from configs.types import ValidationConfig
+from data.places import place_of
 from schema.features import FLOAT_FEATURES, IMAGE_ENCODED, INT_FEATURES, LABEL, SPAN
 from schema.labels import SCHEMA_FILENAME, labels_of_schema, read_schema
 
@@ -63,7 +64,7 @@ class Executor(base_executor.BaseExecutor):
             schema = infer_schema(statistics, config)
         labels_of_schema(schema)
         uri = artifact_utils.get_single_uri(output_dict[standard_component_specs.SCHEMA_KEY])
-        (Path(uri) / SCHEMA_FILENAME).write_text(text_format.MessageToString(schema))
+        (place_of(uri) / SCHEMA_FILENAME).write_text(text_format.MessageToString(schema))
 
 
 def infer_schema(

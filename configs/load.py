@@ -93,7 +93,7 @@ def workspace_from_environment(environ: Mapping[str, str] | None = None) -> Work
     """
     environ = os.environ if environ is None else environ
     folder = environ.get("LOUPE_WORKSPACE") or REPOSITORY_ROOT / "workspace"
-    return Workspace(Path(folder).resolve())
+    return Workspace.at(folder)
 
 
 def run_folder_from_environment(environ: Mapping[str, str] | None = None) -> Path | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from configs.beam import BeamConfig
+from configs.buckets import is_in_bucket
 from configs.errors import ConfigError
 from configs.kubeflow import KubeflowConfig
 from configs.validation import require_between, require_one_of
@@ -19,8 +20,8 @@ class DataConfig:
     """Where the images come from and how they are split.
 
     Attributes:
-        path: folder, manifest or archive; empty means the built-in sample data, drawn on first
-            use.
+        path: folder, manifest or archive, or `gs://` address of a folder or manifest; empty means
+            the built-in sample data, drawn on first use.
         dataset: names the curated schema; empty means the last folder of `path`.
         span: newest span to read when the folder has `span-N/` folders; 0 means all there are.
         validation_share: share of images that validates when the data has no such split, 0..1.
@@ -271,6 +272,25 @@ class InfraConfig:
 
 
 @dataclass(frozen=True)
+class ArtifactsConfig:
+    """Where stages leave what they hand to each other.
+
+    Attributes:
+        folder: gs:// folder; empty means `<workspace>/artifacts`. Metadata, logs and summaries stay
+            in the workspace. On Kubeflow `kubeflow.pipeline_root` says it.
+    """
+
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        if self.folder and not is_in_bucket(self.folder):
+            raise ConfigError(
+                f"artifacts.folder is '{self.folder}', expected a gs:// folder, or nothing for the "
+                "workspace. Give a folder of this machine as the workspace: --workspace FOLDER."
+            )
+
+
+@dataclass(frozen=True)
 class PushConfig:
     """Where blessed models go.
 
@@ -297,6 +317,7 @@ class PipelineConfig:
         train: the training loop.
         evaluation: the bars.
         infra: the trial serving.
+        artifacts: where stages leave what they hand to each other.
         push: where models go.
         beam: how Beam runs.
         kubeflow: how the pipeline runs on Kubeflow Pipelines.
@@ -313,6 +334,7 @@ class PipelineConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     infra: InfraConfig = field(default_factory=InfraConfig)
+    artifacts: ArtifactsConfig = field(default_factory=ArtifactsConfig)
     push: PushConfig = field(default_factory=PushConfig)
     beam: BeamConfig = field(default_factory=BeamConfig)
     kubeflow: KubeflowConfig = field(default_factory=KubeflowConfig)

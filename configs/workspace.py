@@ -1,7 +1,10 @@
 """The folders of a workspace: everything a run writes lies below one root."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from configs.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,27 @@ class Workspace:
     """
 
     root: Path
+
+    @classmethod
+    def at(cls, folder: str | Path) -> "Workspace":
+        """Find the workspace of a folder.
+
+        Args:
+            folder: its path, perhaps relative.
+
+        Returns:
+            The workspace.
+
+        Raises:
+            ConfigError: it is a URL.
+        """
+        if address := re.match(r"([a-z][a-z0-9+.-]*):/+(.*)", str(folder)):  # Path keeps one slash
+            raise ConfigError(
+                f"workspace '{address[1]}://{address[2]}' is a URL, expected a folder of this "
+                "machine: metadata, logs and locks are files. Only data (--data) and artifacts "
+                "(--set artifacts.folder=gs://...) may be in a bucket."
+            )
+        return cls(Path(folder).resolve())
 
     @property
     def sample_data(self) -> Path:

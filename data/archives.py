@@ -12,12 +12,13 @@ from typing import IO, Final
 
 from configs.errors import DataError
 from data.folders import list_folder
+from data.places import Place
 
 ARCHIVE_ENDINGS: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _BROKEN: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: Place) -> bool:
     """Say whether a path names an archive.
 
     Args:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from configs.errors import DataError
+from data.buckets import BucketPath
 from schema.features import Split
 
 SPLIT_NAMES: Final = {
@@ -55,11 +56,11 @@ class Listing:
     files: tuple[str, ...]
 
 
-def list_folder(folder: str | Path) -> Listing:
+def list_folder(folder: str | Path | BucketPath) -> Listing:
     """List one folder.
 
     Args:
-        folder: path of the folder; links are followed.
+        folder: path of the folder, or a folder in a bucket; links are followed.
 
     Returns:
         Its folders and files. Sockets, pipes and devices are left out: reading one may never end.
@@ -67,30 +68,24 @@ def list_folder(folder: str | Path) -> Listing:
     Raises:
         DataError: the folder cannot be read.
     """
-    folders: list[str] = []
-    files: list[str] = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(".") or entry.name in _IGNORED_NAMES:
-                    continue
-                if _is_folder(entry):
-                    folders.append(entry.name)
-                elif _may_be_read(entry):
-                    files.append(entry.name)
+        folders, files = (
+            folder.entries() if isinstance(folder, BucketPath) else _scan_folder(folder)
+        )
     except OSError as error:
         raise DataError(
             f"folder '{folder}' cannot be read: {error.strerror}. Make it readable for this user, "
             "or give another data.path."
         ) from error
-    return Listing(tuple(sorted(folders)), tuple(sorted(files)))
+    return Listing(*(tuple(sorted(filter(_is_of_interest, names))) for names in (folders, files)))
 
 
-def walk_images(folder: str) -> Iterator[str]:
+def walk_images(folder: str | BucketPath) -> Iterator[str]:
     """Find the files of a class, at any depth.
 
     Args:
-        folder: path of the class folder; links are followed, but never in a circle.
+        folder: path of the class folder, or a folder in a bucket; links are followed, but never
+            in a circle.
 
     Yields:
         Path of each file below the folder, as POSIX text relative to it, in sorted order.
@@ -110,7 +105,25 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS  # noqa: PTH122 - 60,000 names
 
 
-def _walk(folder: str, prefix: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[str]:
+def _scan_folder(folder: str | Path) -> tuple[list[str], list[str]]:
+    folders: list[str] = []
+    files: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _is_folder(entry):
+                folders.append(entry.name)
+            elif _may_be_read(entry):
+                files.append(entry.name)
+    return folders, files
+
+
+def _is_of_interest(name: str) -> bool:
+    return not name.startswith(".") and name not in _IGNORED_NAMES
+
+
+def _walk(
+    folder: str | BucketPath, prefix: str, ancestors: frozenset[tuple[int, int]]
+) -> Iterator[str]:
     identity = _identity(folder)
     if identity in ancestors:
         return
@@ -119,10 +132,13 @@ def _walk(folder: str, prefix: str, ancestors: frozenset[tuple[int, int]]) -> It
         if os.path.splitext(name)[1].lower() not in COMPANION_ENDINGS:  # noqa: PTH122
             yield prefix + name
     for name in listing.folders:
-        yield from _walk(f"{folder}/{name}", f"{prefix}{name}/", ancestors | {identity})
+        inner = f"{folder}/{name}" if isinstance(folder, str) else folder / name
+        yield from _walk(inner, f"{prefix}{name}/", ancestors | {identity})
 
 
-def _identity(folder: str) -> tuple[int, int]:
+def _identity(folder: str | BucketPath) -> tuple[int, int]:
+    if isinstance(folder, BucketPath):  # no links there
+        return 0, hash(folder)
     status = Path(folder).stat()
     return status.st_dev, status.st_ino
 

@@ -4,8 +4,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile as PillowFile
@@ -14,7 +13,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from configs.errors import InvalidImageError
+from data.buckets import BucketPath
 from data.gif import read_gif_header
+from data.places import Place
 from data.signatures import ACCEPTED_FORMATS, describe_content, find_format
 
 _READERS: Final[dict[str, type[PillowFile]]] = {
@@ -63,12 +64,12 @@ class ImageProbe:
     frames: int
 
 
-def read_image_file(path: Path, *, max_bytes: int) -> bytes:
+def read_image_file(path: Place, *, max_bytes: int) -> bytes:
     """Read the bytes of a file that should be an image.
 
     Args:
-        path: path of the file.
-        max_bytes: largest accepted file; a larger one is not read.
+        path: path of the file, on this machine or in a bucket.
+        max_bytes: largest accepted file; of a larger one no more is read.
 
     Returns:
         The file's bytes.
@@ -77,19 +78,41 @@ def read_image_file(path: Path, *, max_bytes: int) -> bytes:
         InvalidImageError: the file is gone, unreadable, no regular file or too large.
     """
     try:
+        if isinstance(path, BucketPath):
+            return _read_object(path, max_bytes)
         if not path.is_file():
             raise InvalidImageError("the file is gone, or a link that leads nowhere. Put it back.")
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise InvalidImageError(
-                f"the file has {size} bytes, expected at most {max_bytes}. Make it smaller, or "
-                "raise data.max_image_bytes."
-            )
+        _check_file_size(path.stat().st_size, max_bytes)
         return path.read_bytes()
     except OSError as error:
         raise InvalidImageError(
             f"the file cannot be read: {error.strerror}. Make it readable for this user."
         ) from error
+
+
+def _read_object(path: BucketPath, max_bytes: int) -> bytes:
+    # Asking for the size first would double the number of requests.
+    content = _LimitedBuffer(max_bytes)
+    path.copy_to(content)
+    return content.getvalue()
+
+
+class _LimitedBuffer(io.BytesIO):
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__()
+        self._max_bytes = max_bytes
+
+    def write(self, data: Any, /) -> int:
+        _check_file_size(self.tell() + len(data), self._max_bytes, prefix="at least ")
+        return super().write(data)
+
+
+def _check_file_size(size: int, max_bytes: int, *, prefix: str = "") -> None:
+    if size > max_bytes:
+        raise InvalidImageError(
+            f"the file has {prefix}{size} bytes, expected at most {max_bytes}. Make it smaller, or "
+            "raise data.max_image_bytes."
+        )
 
 
 def probe_image(data: bytes, *, max_pixels: int) -> ImageProbe:

@@ -4,11 +4,13 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, cast
 
+from configs.buckets import is_in_bucket
 from configs.errors import DataError
+from data.buckets import BucketPath
 from data.folders import SPLIT_NAMES
+from data.places import Place
 from schema.features import Split
 
 MANIFEST_ENDINGS: Final = (".csv", ".jsonl", ".ndjson")
@@ -33,17 +35,18 @@ class ManifestRow:
         split: side that the line asks for; None when it leaves that open.
     """
 
-    path: Path
+    path: Place
     label: str
     split: Split | None
 
 
-def read_manifest(manifest: Path) -> list[ManifestRow]:
+def read_manifest(manifest: Place) -> list[ManifestRow]:
     """Read every line of a manifest.
 
     Args:
         manifest: a `.csv` file (comma, semicolon or tab; first line names the columns) or a
-            `.jsonl` or `.ndjson` file (one object per line), UTF-8.
+            `.jsonl` or `.ndjson` file (one object per line), UTF-8. One in a bucket may also name
+            gs:// URLs.
 
     Returns:
         The rows in file order; each path names a file that exists.
@@ -67,7 +70,7 @@ def read_manifest(manifest: Path) -> list[ManifestRow]:
         raise DataError(f"manifest '{manifest}' is not CSV: {error}. Mend that line.") from error
 
 
-def _read_csv(manifest: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _read_csv(manifest: Place) -> Iterator[tuple[int, dict[str, str]]]:
     with manifest.open(encoding="utf-8-sig", newline="") as file:
         header_line = file.readline()
         delimiter = max(",;\t", key=header_line.count)
@@ -85,7 +88,7 @@ def _read_csv(manifest: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 )
 
 
-def _find_columns(manifest: Path, header: list[str]) -> dict[str, int]:
+def _find_columns(manifest: Place, header: list[str]) -> dict[str, int]:
     names = [name.strip().lower() for name in header]
     columns: dict[str, int] = {}
     for column, aliases in COLUMN_NAMES.items():
@@ -100,14 +103,14 @@ def _find_columns(manifest: Path, header: list[str]) -> dict[str, int]:
     return columns
 
 
-def _read_json_lines(manifest: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _read_json_lines(manifest: Place) -> Iterator[tuple[int, dict[str, str]]]:
     with manifest.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, _read_json_line(manifest, number, line)
 
 
-def _read_json_line(manifest: Path, number: int, line: str) -> dict[str, str]:
+def _read_json_line(manifest: Place, number: int, line: str) -> dict[str, str]:
     try:
         values: Any = json.loads(line)
     except json.JSONDecodeError as error:
@@ -131,7 +134,7 @@ def _read_json_line(manifest: Path, number: int, line: str) -> dict[str, str]:
     return found
 
 
-def _to_row(manifest: Path, number: int, record: Mapping[str, str]) -> ManifestRow:
+def _to_row(manifest: Place, number: int, record: Mapping[str, str]) -> ManifestRow:
     where = f"manifest '{manifest}' line {number}"
     label = record["label"].strip()
     if not label:
@@ -143,8 +146,9 @@ def _to_row(manifest: Path, number: int, record: Mapping[str, str]) -> ManifestR
     )
 
 
-def _find_file(manifest: Path, where: str, text: str) -> Path:
-    if "://" in text or text.startswith("data:"):
+def _find_file(manifest: Place, where: str, text: str) -> Place:
+    may_be_url = isinstance(manifest, BucketPath) and is_in_bucket(text)
+    if not may_be_url and ("://" in text or text.startswith("data:")):
         raise DataError(
             f"{where} names '{text[:200]}', expected a file, not a URL. Download the images and "
             "list their paths."

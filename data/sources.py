@@ -12,6 +12,7 @@ from configs.errors import DataError
 from data.archives import is_archive
 from data.folders import SPLIT_NAMES, Listing, is_image_name, list_folder, walk_images
 from data.manifests import MANIFEST_ENDINGS, MANIFEST_NAMES, read_manifest
+from data.places import Place
 from schema.features import Split
 
 _SPAN_FOLDER: Final = re.compile(r"span-(\d{1,9})")
@@ -26,21 +27,21 @@ class ImageFile:
     """One file that should be an image.
 
     Attributes:
-        path: absolute path.
+        path: absolute path, or address in a bucket.
         source: POSIX path relative to the root of the data, as text that UTF-8 can hold.
         label: name of its class.
         split: side that the layout or manifest puts it on; None when content decides.
         span: number of the span it came with, 1 when the data has none.
     """
 
-    path: Path
+    path: Place
     source: str
     label: str
     split: Split | None
     span: int
 
 
-def list_images(root: Path, *, span: int = 0) -> list[ImageFile]:
+def list_images(root: Place, *, span: int = 0) -> list[ImageFile]:
     """List every image of a data set.
 
     Known layouts: a folder per class; train, validation and test folders (any of them, under the
@@ -48,7 +49,7 @@ def list_images(root: Path, *, span: int = 0) -> list[ImageFile]:
     `manifest.jsonl`; `span-N` folders, each of any of these.
 
     Args:
-        root: folder or manifest file.
+        root: folder or manifest file, on this machine or in a bucket.
         span: newest span to read; 0 reads all there are. Without span folders everything is
             span 1.
 
@@ -61,7 +62,7 @@ def list_images(root: Path, *, span: int = 0) -> list[ImageFile]:
             holds no image, only one class, an empty class or no training image, or the manifest
             is wrong.
     """
-    root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would lose the user's own name
+    root = _look_at(root)
     images = [
         image
         for number, folder in _span_folders(root)
@@ -73,7 +74,7 @@ def list_images(root: Path, *, span: int = 0) -> list[ImageFile]:
     return images
 
 
-def find_spans(root: Path) -> list[int]:
+def find_spans(root: Place) -> list[int]:
     """Find the spans of a data set.
 
     Args:
@@ -85,7 +86,7 @@ def find_spans(root: Path) -> list[int]:
     Raises:
         DataError: the path does not exist or cannot be read, or span folders are mixed with others.
     """
-    return sorted({number for number, _ in _span_folders(Path(root))})
+    return sorted({number for number, _ in _span_folders(_look_at(root))})
 
 
 def fingerprint(files: Sequence[ImageFile]) -> str:
@@ -109,7 +110,23 @@ def fingerprint(files: Sequence[ImageFile]) -> str:
     return digest.hexdigest()
 
 
-def _span_folders(root: Path) -> list[tuple[int, Path]]:
+def _look_at(root: Place) -> Place:
+    if isinstance(root, Path):
+        return Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would lose the user's name
+    try:
+        return root.snapshot()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data path '{root}' does not exist: {error.strerror}. Check data.path (DATA=...)."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"data path '{root}' cannot be read: {error.strerror}. Let this account list and read "
+            "the bucket (roles/storage.objectViewer), or give another data.path."
+        ) from error
+
+
+def _span_folders(root: Place) -> list[tuple[int, Place]]:
     if not root.exists():
         raise DataError(f"data path '{root}' does not exist. Check data.path (DATA=...).")
     if root.is_file():
@@ -127,7 +144,7 @@ def _span_folders(root: Path) -> list[tuple[int, Path]]:
     return [(int(match[1]), root / name) for name, match in spans.items()]
 
 
-def _list_span(root: Path, place: Path, span: int) -> Iterator[ImageFile]:
+def _list_span(root: Place, place: Place, span: int) -> Iterator[ImageFile]:
     base = root if root.is_dir() else root.parent
     if place.is_file():
         yield from _list_manifest(base, _require_manifest(place), span)
@@ -155,37 +172,43 @@ def _list_span(root: Path, place: Path, span: int) -> Iterator[ImageFile]:
 
 
 def _list_classes(
-    base: Path, folder: Path, listing: Listing, split: Split | None, span: int
+    base: Place, folder: Place, listing: Listing, split: Split | None, span: int
 ) -> Iterator[ImageFile]:
     _refuse_loose_images(folder, listing)
     for label in listing.folders:
-        class_folder = f"{folder}/{label}"
-        prefix = os.path.relpath(class_folder, base).replace(os.sep, "/")
+        class_folder = f"{folder}/{label}" if isinstance(folder, Path) else folder / label
+        prefix = _relative(class_folder, base)
         is_empty = True
         for name in walk_images(class_folder):
             is_empty = False
             source = _printable(f"{prefix}/{name}")
-            yield ImageFile(Path(f"{class_folder}/{name}"), source, label, split, span)
+            is_local = isinstance(class_folder, str)
+            path = Path(f"{class_folder}/{name}") if is_local else class_folder / name
+            yield ImageFile(path, source, label, split, span)
         if is_empty and split is None:
             raise DataError(
                 f"class folder '{class_folder}' holds no image. Add images, or remove the folder."
             )
 
 
-def _list_manifest(base: Path, manifest: Path, span: int) -> Iterator[ImageFile]:
+def _list_manifest(base: Place, manifest: Place, span: int) -> Iterator[ImageFile]:
     for row in read_manifest(manifest):
-        relative = os.path.relpath(row.path, base).replace(os.sep, "/")
-        yield ImageFile(row.path, _printable(relative), row.label, row.split, span)
+        source = _printable(_relative(row.path, base))
+        yield ImageFile(row.path, source, row.label, row.split, span)
 
 
-def _find_manifest(folder: Path, listing: Listing) -> Path | None:
+def _relative(path: str | Place, base: Place) -> str:
+    return os.path.relpath(str(path), str(base)).replace(os.sep, "/")
+
+
+def _find_manifest(folder: Place, listing: Listing) -> Place | None:
     names = [name for name in listing.files if name in MANIFEST_NAMES]
     if len(names) > 1:
         raise DataError(f"'{folder}' holds {' and '.join(names)}, expected one manifest. Keep one.")
     return folder / names[0] if names else None
 
 
-def _require_manifest(path: Path) -> Path:
+def _require_manifest(path: Place) -> Place:
     if is_archive(path):
         raise DataError(f"'{path}' is an archive, expected a folder or manifest. Unpack it first.")
     if path.suffix.lower() not in MANIFEST_ENDINGS:
@@ -196,7 +219,7 @@ def _require_manifest(path: Path) -> Path:
     return path
 
 
-def _refuse_loose_images(folder: Path, listing: Listing) -> None:
+def _refuse_loose_images(folder: Place, listing: Listing) -> None:
     loose = [name for name in listing.files if is_image_name(name)]
     if loose:
         raise DataError(
@@ -205,7 +228,7 @@ def _refuse_loose_images(folder: Path, listing: Listing) -> None:
         )
 
 
-def _check(root: Path, images: Sequence[ImageFile], span: int) -> None:
+def _check(root: Place, images: Sequence[ImageFile], span: int) -> None:
     if not images:
         newest = f" up to span {span}" if span else ""
         raise DataError(f"'{root}' holds no images{newest}. {_FIX_LAYOUT}")

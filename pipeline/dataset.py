@@ -4,10 +4,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from configs.errors import DataError
 from configs.load import REPOSITORY_ROOT
 from configs.types import PipelineConfig
 from configs.workspace import Workspace
 from data.archives import is_archive, open_archive
+from data.buckets import BucketPath
+from data.manifests import MANIFEST_ENDINGS
+from data.places import Place, place_of
 from data.sources import fingerprint, list_images
 from data.synthetic import draw_sample_data
 
@@ -30,7 +34,7 @@ class Dataset:
     """
 
     name: str
-    root: Path
+    root: Place
     version: str
     spans: list[int]
     num_files: int
@@ -76,7 +80,10 @@ def dataset_name(config: PipelineConfig) -> str:
         return config.data.dataset
     if not config.data.path:
         return SAMPLE_NAME
-    path = Path(config.data.path).resolve()
+    place = place_of(config.data.path)
+    if isinstance(place, BucketPath):
+        return place.name.split(".")[0] if place.suffix.lower() in MANIFEST_ENDINGS else place.name
+    path = place.resolve()
     return path.name.split(".")[0] if path.is_file() else path.name
 
 
@@ -108,15 +115,27 @@ def curated_schema(config: PipelineConfig, name: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _find_root(config: PipelineConfig, workspace: Workspace) -> Path:
+def _find_root(config: PipelineConfig, workspace: Workspace) -> Place:
     if not config.data.path:
         return draw_sample_data(workspace.sample_data, config.sample, progress=_report_drawing)
-    path = Path(config.data.path).expanduser().resolve()
+    place = place_of(config.data.path)
+    if isinstance(place, BucketPath):
+        return _refuse_archive(place)
+    path = place.expanduser().resolve()
     if is_archive(path):
         status = path.stat()  # a changed archive must not be taken for the one unpacked before
         name = f"{path.name}-{status.st_size}-{status.st_mtime_ns}"
         return open_archive(path, workspace.unpacked / name)
     return path
+
+
+def _refuse_archive(place: BucketPath) -> BucketPath:
+    if is_archive(place):
+        raise DataError(
+            f"data.path is '{place}', an archive in a bucket, expected a folder or manifest there. "
+            "Copy the archive to this machine, or its content to the bucket."
+        )
+    return place
 
 
 def _report_drawing(done: int, total: int) -> None:

@@ -22,6 +22,7 @@ from configs.workspace import Workspace
 from pipeline.causes import explain
 from pipeline.dataset import find_dataset
 from pipeline.events import DONE, EventRecorder
+from pipeline.places import check_places
 from pipeline.run_folder import (
     EVENTS_FILENAME,
     LOG_FILENAME,
@@ -112,6 +113,7 @@ def _run_recorded(
 def _run_dag(
     make_runner: Callable[[], Runner], config: PipelineConfig, workspace: Workspace
 ) -> None:
+    check_places(config)
     dataset = find_dataset(config, workspace)
     logging.getLogger("loupe.data").info("%d files; loading TFX", dataset.num_files)
     # Imports leave a million objects for good; looking through them again and again takes seconds.

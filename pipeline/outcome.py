@@ -7,6 +7,8 @@ from typing import Any
 import ml_metadata
 from ml_metadata.proto import metadata_store_pb2
 
+from data.places import Place, place_of
+
 Execution = metadata_store_pb2.Execution
 
 
@@ -15,11 +17,11 @@ class Artifact:
     """An output of a stage.
 
     Attributes:
-        uri: path of its folder.
+        uri: its folder, on this machine or in a bucket.
         properties: its custom properties.
     """
 
-    uri: Path
+    uri: Place
     properties: dict[str, Any]
 
 
@@ -90,4 +92,4 @@ def _artifact(message: Any) -> Artifact:
         name: getattr(value, value.WhichOneof("value"))
         for name, value in message.custom_properties.items()
     }
-    return Artifact(uri=Path(message.uri), properties=properties)
+    return Artifact(uri=place_of(message.uri), properties=properties)

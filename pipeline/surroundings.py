@@ -65,7 +65,7 @@ def local_surroundings(
         Surroundings whose values are all known now.
     """
     return Surroundings(
-        artifacts=str(workspace.artifacts),
+        artifacts=config.artifacts.folder.rstrip("/") or str(workspace.artifacts),
         data_root=str(dataset.root),
         data_version=dataset.version,
         num_images=dataset.num_files,

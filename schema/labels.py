@@ -1,7 +1,7 @@
 """Class order: the string domain of the label in the schema, and nothing else."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf import text_format
 
@@ -12,7 +12,19 @@ SCHEMA_FILENAME = "schema.pbtxt"
 """The one file of a Schema artifact."""
 
 
-def read_schema(path: str | Path) -> Any:
+class TextFile(Protocol):
+    """A path that text can be read from, on this machine or elsewhere."""
+
+    def read_text(self, encoding: str) -> str:
+        """Read the whole text.
+
+        Args:
+            encoding: of the text.
+        """
+        ...
+
+
+def read_schema(path: str | TextFile) -> Any:
     """Read a TFMD schema from its text form.
 
     Args:
@@ -27,7 +39,7 @@ def read_schema(path: str | Path) -> Any:
     from tensorflow_metadata.proto.v0 import schema_pb2
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = (Path(path) if isinstance(path, str) else path).read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(f"schema '{path}' cannot be read: {error.strerror}.") from error
     try:

@@ -8,6 +8,10 @@ import pytest
 from PIL import Image, ImageOps
 from xdist.scheduler import LoadScopeScheduling
 
+from data.bucket_client import storage_client
+from tests.buckets.fake_server import serving
+from tests.buckets.fake_storage import FakeStorage
+
 ORIENTATION_TAG = 0x0112
 SHARED_RUNS = ("tests/deploy/engine/", "tests/e2e/", "tests/kubeflow/")
 """Folders whose files look at the same container engine or the same pipeline runs."""
@@ -34,6 +38,27 @@ def pytest_collection_modifyitems(items):
     repeated = [name for name, count in Counter(i.nodeid for i in items).items() if count > 1]
     if repeated:
         raise pytest.UsageError(f"tests have the same id: {', '.join(repeated)}")
+
+
+@pytest.fixture(scope="session")
+def fake_storage(tmp_path_factory):
+    """The fake Google Cloud Storage, and the variables that lead a process to it."""
+    storage = FakeStorage(per_page=7)
+    with serving(storage, tmp_path_factory.mktemp("storage")) as variables:
+        yield storage, variables
+
+
+@pytest.fixture
+def storage(fake_storage, monkeypatch):
+    """The fake as this process sees it, empty at first; every request must be one it knows."""
+    fake, variables = fake_storage
+    fake.clear()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    storage_client.cache_clear()
+    yield fake
+    storage_client.cache_clear()
+    assert fake.unknown == []
 
 
 def _draw_photo(height, width):

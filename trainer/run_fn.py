@@ -12,6 +12,7 @@ import tensorflow as tf
 from configs.errors import StageError
 from configs.load import from_json, part_to_json
 from configs.types import TrainConfig, TransformConfig
+from data.places import local_output, place_of
 from schema.labels import labels_of_schema, read_schema
 from trainer.fitting import FittedClassifier, fit_classifier
 from trainer.input_fn import Split, make_evaluation_dataset, open_split
@@ -58,21 +59,17 @@ def run_fn(fn_args: Any) -> None:
     """
     inputs = read_inputs(fn_args)
     config = apply_hyperparameters(inputs.config, fn_args.hyperparameters)
-    run_folder = Path(fn_args.model_run_dir)
-    write_hyperparameters(run_folder, config)
-    fitted = fit_classifier(config, inputs.train, inputs.validation, run_folder=run_folder)
+    with local_output(fn_args.model_run_dir) as run_folder:
+        write_hyperparameters(run_folder, config)
+        fitted = fit_classifier(config, inputs.train, inputs.validation, run_folder=run_folder)
     decision = decide_on_validation(fitted, inputs.validation, config)
     logger.info(
         "validation accuracy %.3f, review share %.3f",
         decision.validation_accuracy,
         decision.validation_review_share,
     )
-    export_classifier(
-        fitted.model,
-        labels=inputs.labels,
-        decision=decision,
-        folder=Path(fn_args.serving_model_dir),
-    )
+    with local_output(fn_args.serving_model_dir) as folder:
+        export_classifier(fitted.model, labels=inputs.labels, decision=decision, folder=folder)
 
 
 def write_hyperparameters(run_folder: Path, config: TrainConfig) -> None:
@@ -108,7 +105,7 @@ def read_inputs(fn_args: Any) -> TrainingInputs:
         )
     config = from_json(TrainConfig, custom_config[TRAIN_KEY])
     image = from_json(TransformConfig, custom_config[TRANSFORM_KEY])
-    labels = labels_of_schema(read_schema(fn_args.schema_path))
+    labels = labels_of_schema(read_schema(place_of(fn_args.schema_path)))
     train, validation = (
         open_split(patterns, name=name, num_classes=len(labels), image=image)
         for name, patterns in (("train", fn_args.train_files), ("validation", fn_args.eval_files))

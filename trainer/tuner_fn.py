@@ -3,8 +3,11 @@
 KerasTuner runs the search; every trial is the training run of the Trainer, only shorter.
 """
 
+import atexit
 import dataclasses
 import logging
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +18,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import RandomSearchOracle
 from tfx.components.tuner.component import TunerFnResult
 
+from configs.buckets import is_in_bucket
 from configs.errors import StageError
 from configs.load import from_json
 from configs.types import TrainConfig, TuneConfig
@@ -56,7 +60,11 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
             "Build the stage with components.tuner.build_tuner, which fills it."
         )
     config = from_json(TuneConfig, fn_args.custom_config[TUNE_KEY])
-    tuner = ClassifierTuner(inputs, config, folder=Path(fn_args.working_dir))
+    folder = fn_args.working_dir
+    if is_in_bucket(folder):  # KerasTuner reads trials back as files, and nobody keeps them
+        folder = tempfile.mkdtemp(prefix="loupe-tuner-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    tuner = ClassifierTuner(inputs, config, folder=Path(folder))
     return TunerFnResult(tuner=tuner, fit_kwargs={})
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -14,6 +13,7 @@ from tfx.utils import path_utils
 
 from components.evaluator.names import BASELINE, CANDIDATE
 from components.evaluator.report import build_report, write_report
+from data.places import place_of
 from schema.features import ASSETS_FOLDER, LABELS_FILENAME
 
 logger = logging.getLogger("loupe.evaluator")
@@ -66,7 +66,7 @@ class Executor(tfx_executor.Executor):
         report = build_report(
             evaluation, is_blessed=is_blessed, has_baseline=BASELINE in labels_by_model
         )
-        write_report(Path(evaluation), report)
+        write_report(place_of(evaluation), report)
         for reason in report.reasons:
             logger.warning("not blessed: %s", reason)
 
@@ -83,5 +83,5 @@ def _with_labels(eval_config_json: str, labels_by_model: dict[str, list[str]]) -
 def _read_labels(models: list[Any]) -> list[str]:
     model = artifact_utils.get_single_instance(models)
     folder = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-    path = Path(folder) / ASSETS_FOLDER / LABELS_FILENAME
+    path = place_of(folder) / ASSETS_FOLDER / LABELS_FILENAME
     return path.read_text(encoding="utf-8").splitlines()

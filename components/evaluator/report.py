@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from components.evaluator.names import (
@@ -16,6 +15,7 @@ from components.evaluator.names import (
     RECALL_PREFIX,
     SUMMARY_METRICS,
 )
+from data.places import Place
 
 REPORT_FILENAME = "evaluation.json"
 
@@ -72,7 +72,7 @@ def build_report(output_path: str, *, is_blessed: bool, has_baseline: bool) -> E
     )
 
 
-def write_report(folder: Path, report: EvaluationReport) -> None:
+def write_report(folder: Place, report: EvaluationReport) -> None:
     """Write the report beside TFMA's results.
 
     Args:
@@ -82,7 +82,7 @@ def write_report(folder: Path, report: EvaluationReport) -> None:
     (folder / REPORT_FILENAME).write_text(json.dumps(asdict(report), indent=1))
 
 
-def read_report(folder: Path) -> EvaluationReport:
+def read_report(folder: Place) -> EvaluationReport:
     """Read the report of an evaluation.
 
     Args:

@@ -28,6 +28,7 @@ from configs.errors import DataError
 from configs.load import from_json
 from configs.types import DataConfig
 from data.duplicates import ImageRecord, find_duplicates
+from data.places import Place, place_of
 from data.sources import list_images
 from data.splits import present_splits
 from schema.features import Split
@@ -50,7 +51,7 @@ class Executor(BaseExampleGenExecutor):
 
     def GetInputSourceToExamplePTransform(self) -> beam.PTransform:  # noqa: N802, D102
         # The base asks for it only in its own GenerateExamplesByBeam.
-        return beam.ParDo(ReadImages(DataConfig(), Path(), {}, Path()))
+        return beam.ParDo(ReadImages(DataConfig(), Path(), {}, None))
 
     def GenerateExamplesByBeam(  # noqa: N802
         self, pipeline: beam.Pipeline, exec_properties: dict[str, Any]
@@ -66,10 +67,10 @@ class Executor(BaseExampleGenExecutor):
             Serialized examples per split, and JSON rows of the index and of the quarantine.
         """
         config = from_json(DataConfig, exec_properties[CONFIG_KEY])
-        files = list_images(Path(exec_properties[DATA_ROOT_KEY]), span=config.span)
+        files = list_images(place_of(exec_properties[DATA_ROOT_KEY]), span=config.span)
         # A fixed shuffle mixes the classes, so that every shard resembles the whole.
         random.Random(0).shuffle(files)  # noqa: S311 (order, not secrecy)
-        listing = Path(exec_properties[LISTING_KEY])
+        listing = place_of(exec_properties[LISTING_KEY])
         batches = write_listing(listing, files, batch_size=FILES_PER_BATCH)
         tags = [*Split, QUARANTINE_TAG, INDEX_TAG]
         read_images = ReadImages(config, listing, present_splits(files), _progress_file(listing))
@@ -101,7 +102,7 @@ class Executor(BaseExampleGenExecutor):
         artifact = artifact_utils.get_single_instance(
             output_dict[standard_component_specs.EXAMPLES_KEY]
         )
-        folder = Path(artifact.uri)
+        folder = place_of(artifact.uri)
         listing = folder / INDEX_FOLDER / LISTING_KEY
         with (
             open_data(exec_properties[DATA_ROOT_KEY]) as data_root,
@@ -126,11 +127,12 @@ class Executor(BaseExampleGenExecutor):
         _finish(folder, config, spans)
 
 
-def _progress_file(listing: Path) -> Path:
-    return listing.with_name("progress")
+def _progress_file(listing: Place) -> Path | None:
+    # Nothing can be added to an object, and what runs elsewhere has a progress report of its own.
+    return listing.with_name("progress") if isinstance(listing, Path) else None
 
 
-def _finish(folder: Path, config: DataConfig, spans: list[int]) -> None:
+def _finish(folder: Place, config: DataConfig, spans: list[int]) -> None:
     rows = [_record(row) for row in _read_rows(folder, INDEX_TAG)]
     quarantined = sorted(
         (QuarantinedFile(**row) for row in _read_rows(folder, QUARANTINE_TAG)),
@@ -170,7 +172,7 @@ def _check_splits(images_per_split: dict[str, int]) -> None:
         )
 
 
-def _read_rows(folder: Path, name: str) -> Iterable[dict[str, Any]]:
-    for path in sorted((folder / INDEX_FOLDER).glob(f"{name}-*")):
+def _read_rows(folder: Place, name: str) -> Iterable[dict[str, Any]]:
+    for path in sorted((folder / INDEX_FOLDER).glob(f"{name}-*"), key=str):
         with path.open("rb") as lines:
             yield from (orjson.loads(line) for line in lines)

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from data.buckets import BucketPath
+from data.places import Place, place_of
 from data.sources import ImageFile
 from schema.features import Split
 
@@ -16,13 +17,15 @@ class FileBatch:
     Attributes:
         offset: byte at which they begin.
         count: how many they are.
+        num_bytes: how long they are together.
     """
 
     offset: int
     count: int
+    num_bytes: int
 
 
-def write_listing(path: Path, files: Sequence[ImageFile], *, batch_size: int) -> list[FileBatch]:
+def write_listing(path: Place, files: Sequence[ImageFile], *, batch_size: int) -> list[FileBatch]:
     """Write the files of a data set, one JSON line each.
 
     Args:
@@ -33,17 +36,19 @@ def write_listing(path: Path, files: Sequence[ImageFile], *, batch_size: int) ->
     Returns:
         Batches that cover the listing.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     batches: list[FileBatch] = []
-    with path.open("wb") as listing:
-        for start in range(0, len(files), batch_size):
-            batch = files[start : start + batch_size]
-            batches.append(FileBatch(listing.tell(), len(batch)))
-            listing.writelines(_to_line(file) for file in batch)
+    listing = bytearray()
+    for start in range(0, len(files), batch_size):
+        lines = [_to_line(file) for file in files[start : start + batch_size]]
+        offset = len(listing)
+        listing += b"".join(lines)
+        batches.append(FileBatch(offset, len(lines), len(listing) - offset))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(listing))
     return batches
 
 
-def read_batch(path: Path, batch: FileBatch) -> list[ImageFile]:
+def read_batch(path: Place, batch: FileBatch) -> list[ImageFile]:
     """Read some lines of a listing.
 
     Args:
@@ -53,12 +58,16 @@ def read_batch(path: Path, batch: FileBatch) -> list[ImageFile]:
     Returns:
         The files.
     """
-    with path.open("rb") as listing:
-        listing.seek(batch.offset)
-        return [_from_line(listing.readline()) for _ in range(batch.count)]
+    if isinstance(path, BucketPath):
+        lines = path.read_part(batch.offset, batch.num_bytes)
+    else:
+        with path.open("rb") as listing:
+            listing.seek(batch.offset)
+            lines = listing.read(batch.num_bytes)
+    return [_from_line(line) for line in lines.splitlines()]
 
 
-def read_spans(path: Path) -> list[int]:
+def read_spans(path: Place) -> list[int]:
     """Name the spans of the files in a listing.
 
     Args:
@@ -80,4 +89,4 @@ def _to_line(file: ImageFile) -> bytes:
 
 def _from_line(line: bytes) -> ImageFile:
     path, source, label, split, span = json.loads(line)
-    return ImageFile(Path(path), source, label, Split(split) if split else None, span)
+    return ImageFile(place_of(path), source, label, Split(split) if split else None, span)

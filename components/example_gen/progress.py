@@ -6,6 +6,8 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 
+from data.places import Place
+
 SECONDS_BETWEEN_REPORTS = 0.5
 
 logger = logging.getLogger("loupe.example_gen")
@@ -23,13 +25,16 @@ def add_done(path: Path, count: int) -> None:
 
 
 @contextlib.contextmanager
-def report_progress(path: Path, listing: Path) -> Generator[None]:
+def report_progress(path: Path | None, listing: Place) -> Generator[None]:
     """Log how far reading is while a block runs.
 
     Args:
-        path: file that `add_done` adds to; removed at the end.
+        path: file that `add_done` adds to, removed at the end; None where there is none.
         listing: file with a line for each image, there before the first of them is read.
     """
+    if path is None:
+        yield
+        return
     is_over = threading.Event()
     thread = threading.Thread(target=_report, args=(path, listing, is_over), daemon=True)
     thread.start()
@@ -41,7 +46,7 @@ def report_progress(path: Path, listing: Path) -> Generator[None]:
         path.unlink(missing_ok=True)
 
 
-def _report(path: Path, listing: Path, is_over: threading.Event) -> None:
+def _report(path: Path, listing: Place, is_over: threading.Event) -> None:
     total = reported = 0
     while not is_over.wait(SECONDS_BETWEEN_REPORTS):
         done = path.stat().st_size if path.exists() else 0

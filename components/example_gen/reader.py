@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from components.example_gen.progress import add_done
 from components.example_gen.report import QuarantinedFile
 from configs.errors import InvalidImageError
 from configs.types import DataConfig
+from data.buckets import BucketPath
 from data.duplicates import ImageRecord
 from data.examples import encode_example
 from data.images import ImageProbe, probe_image, read_image_file
+from data.places import TRANSFERS_AT_ONCE, Place
 from data.quality import QualityMeasures, measure_quality
 from data.sources import ImageFile
 from data.splits import split_for
@@ -35,15 +38,15 @@ class ReadImages(beam.DoFn):
         config: the data settings.
         listing: file that lists the image files.
         present_splits: sides that each span names itself.
-        progress: file that tells how many were read.
+        progress: file that tells how many were read; None where nobody looks.
     """
 
     def __init__(
         self,
         config: DataConfig,
-        listing: Path,
+        listing: Place,
         present_splits: dict[int, frozenset[Split]],
-        progress: Path,
+        progress: Path | None,
     ) -> None:
         super().__init__()
         self._config = config
@@ -64,14 +67,16 @@ class ReadImages(beam.DoFn):
         files = read_batch(self._listing, element)
         for start in range(0, len(files), FILES_IN_MEMORY):
             yield from self._read(files[start : start + FILES_IN_MEMORY])
-        add_done(self._progress, element.count)
+        if self._progress:
+            add_done(self._progress, element.count)
 
     def _read(self, files: Sequence[ImageFile]) -> Iterator[Any]:
         loaded: list[tuple[ImageFile, bytes, ImageProbe]] = []
-        for file in files:
-            data = b""
+        for file, data in zip(files, self._load(files), strict=True):
+            if isinstance(data, InvalidImageError):
+                yield _quarantine(file, b"", data)
+                continue
             try:
-                data = read_image_file(file.path, max_bytes=self._config.max_image_bytes)
                 probe = probe_image(data, max_pixels=self._config.max_image_pixels)
                 loaded.append((file, data, probe))
             except InvalidImageError as error:
@@ -82,6 +87,18 @@ class ReadImages(beam.DoFn):
                 yield _quarantine(file, data, pixels)
             else:
                 yield from self._encode(file, data, probe, measure_quality(pixels))
+
+    def _load(self, files: Sequence[ImageFile]) -> Iterator[bytes | InvalidImageError]:
+        if not isinstance(files[0].path, BucketPath):
+            return map(self._load_one, files)
+        with ThreadPoolExecutor(TRANSFERS_AT_ONCE) as pool:
+            return iter(list(pool.map(self._load_one, files)))
+
+    def _load_one(self, file: ImageFile) -> bytes | InvalidImageError:
+        try:
+            return read_image_file(file.path, max_bytes=self._config.max_image_bytes)
+        except InvalidImageError as error:
+            return error
 
     def _encode(
         self, file: ImageFile, data: bytes, probe: ImageProbe, measures: QualityMeasures

@@ -3,10 +3,10 @@
 import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
+from data.places import Place
 
 REPORT_FILENAME = "ingest.json"
 QUARANTINE_FILENAME = "quarantine.jsonl"
@@ -51,7 +51,7 @@ class IngestReport:
     duplicates: dict[str, Any]
 
 
-def write_report(folder: Path, report: IngestReport, quarantined: list[QuarantinedFile]) -> None:
+def write_report(folder: Place, report: IngestReport, quarantined: list[QuarantinedFile]) -> None:
     """Write the report and the quarantine list beside the examples.
 
     Args:
@@ -64,7 +64,7 @@ def write_report(folder: Path, report: IngestReport, quarantined: list[Quarantin
     (folder / QUARANTINE_FILENAME).write_text("".join(f"{line}\n" for line in lines))
 
 
-def read_report(folder: Path) -> IngestReport:
+def read_report(folder: Place) -> IngestReport:
     """Read the counts of an Examples artifact.
 
     Args:
@@ -76,7 +76,7 @@ def read_report(folder: Path) -> IngestReport:
     return IngestReport(**json.loads((folder / REPORT_FILENAME).read_text()))
 
 
-def read_quarantine(folder: Path) -> list[QuarantinedFile]:
+def read_quarantine(folder: Place) -> list[QuarantinedFile]:
     """Read the quarantine list of an Examples artifact.
 
     Args:

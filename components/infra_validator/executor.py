@@ -1,13 +1,13 @@
 """The executor behind ImageInfraValidator."""
 
 import logging
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
 from tfx.components.infra_validator import executor as tfx_executor
+from tfx.dsl.io import fileio
 from tfx.proto import infra_validator_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
@@ -18,6 +18,7 @@ from components.infra_validator.trial import Trial, TrialFailedError, run_trial
 from configs.errors import StageError
 from configs.load import from_json
 from configs.types import InfraConfig
+from data.places import local_copy, place_of
 from schema.features import WARMUP_FILENAME, Signature, Split
 
 logger = logging.getLogger("loupe.infra_validator")
@@ -50,7 +51,7 @@ class Executor(tfx_executor.Executor):
         model_name: str = exec_properties["model_name"]
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         examples_uri = artifact_utils.get_single_uri(input_dict["examples"])
-        examples = read_examples(Path(examples_uri), config.num_examples)
+        examples = read_examples(examples_uri, config.num_examples)
         if config.platform == "process":
             self._try_process(input_dict, blessing, config, model_name, examples)
         else:
@@ -59,7 +60,8 @@ class Executor(tfx_executor.Executor):
                 reason = f"TFX's {config.platform} runner could not serve it; the log says why"
                 blessing.set_string_custom_property(REASON_PROPERTY, reason)
         if blessing.get_int_custom_property(BLESSED_PROPERTY):
-            write_warmup_requests(Path(blessing.uri) / WARMUP_FILENAME, examples, model_name)
+            path = f"{blessing.uri}/{WARMUP_FILENAME}"
+            write_warmup_requests(path, examples, model_name)
         elif exec_properties["stop_when_refused"]:
             reason = blessing.get_string_custom_property(REASON_PROPERTY)
             raise StageError(f"the model is refused, and nothing is pushed: {reason}")
@@ -75,10 +77,13 @@ class Executor(tfx_executor.Executor):
         examples: list[bytes],
     ) -> None:
         model = artifact_utils.get_single_instance(input_dict["model"])
-        model_path = Path(
-            path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+        model_uri = path_utils.serving_model_path(
+            model.uri, path_utils.is_old_model_artifact(model)
         )
-        with tempfile.TemporaryDirectory(prefix="loupe-infra-") as work_folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="loupe-infra-") as work_folder,
+            local_copy(model_uri) as model_path,
+        ):
             trial = Trial(model_path, model_name, examples, Path(work_folder), config)
             try:
                 report = run_trial(trial)
@@ -87,13 +92,13 @@ class Executor(tfx_executor.Executor):
                 blessing.set_string_custom_property(REASON_PROPERTY, str(error))
                 blessing.set_int_custom_property(BLESSED_PROPERTY, 0)
                 return
-        write_report(Path(blessing.uri), report)
+        write_report(place_of(blessing.uri), report)
         blessing.set_int_custom_property(BLESSED_PROPERTY, 1)
 
 
 def _keep_out_of_cache(blessing: Any) -> None:
     # A refusal may be the machine's fault. TFX reuses a cached result only while its folder exists.
-    shutil.rmtree(blessing.uri)
+    fileio.rmtree(blessing.uri)
 
 
 def _tfx_specs(config: InfraConfig, model_name: str) -> dict[str, str]:

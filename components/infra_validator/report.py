@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from data.places import Place
 
 REPORT_FILENAME = "infra.json"
 REASON_PROPERTY = "reason"
@@ -32,7 +33,7 @@ class InfraReport:
     largest_difference: float
 
 
-def write_report(folder: Path, report: InfraReport) -> None:
+def write_report(folder: Place, report: InfraReport) -> None:
     """Write the report into the blessing.
 
     Args:

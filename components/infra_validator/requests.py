@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tfx.dsl.io import fileio
 
 from data.examples import decode_example
 from schema.features import (
@@ -25,17 +26,18 @@ SERVED_INPUTS = {
 """The signatures that are tried, and the name of their input."""
 
 
-def read_examples(examples_folder: Path, count: int) -> list[bytes]:
+def read_examples(examples_uri: str, count: int) -> list[bytes]:
     """Read raw examples of the test split, which no model has trained on.
 
     Args:
-        examples_folder: root of the Examples artifact.
+        examples_uri: root of the Examples artifact.
         count: how many; fewer when there are not as many.
 
     Returns:
         Serialized examples.
     """
-    files = sorted(str(path) for path in (examples_folder / f"Split-{Split.TEST}").iterdir())
+    folder = f"{examples_uri}/Split-{Split.TEST}"
+    files = sorted(f"{folder}/{name}" for name in fileio.listdir(folder))
     dataset: Any = tf.data.TFRecordDataset(files).take(count)
     return list(dataset.as_numpy_iterator())
 
@@ -56,11 +58,11 @@ def request_inputs(examples: list[bytes]) -> Iterator[tuple[Signature, dict[str,
             yield signature, {name: np.array([value], object)}
 
 
-def write_warmup_requests(path: Path, examples: list[bytes], model_name: str) -> None:
+def write_warmup_requests(path: str | Path, examples: list[bytes], model_name: str) -> None:
     """Write the requests that a model server replays before it answers anybody.
 
     Args:
-        path: file to write, `tf_serving_warmup_requests` in `assets.extra/`.
+        path: file to write, perhaps in a bucket, `tf_serving_warmup_requests` in `assets.extra/`.
         examples: serialized raw examples.
         model_name: name under which the model is served.
     """

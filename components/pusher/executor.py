@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from components.example_gen.report import read_report as read_ingest_report
 from components.infra_validator.report import REPORT_FILENAME as INFRA_REPORT_FILENAME
 from components.pusher.manifest import git_commit, sha256_of_folder, write_manifest
 from components.pusher.versions import publish
+from configs.buckets import is_in_bucket
+from data.places import Place, local_copy, place_of
 from schema.features import ASSETS_EXTRA_FOLDER, WARMUP_FILENAME
 from trainer.run_fn import HYPERPARAMETERS_FILENAME
 
@@ -44,18 +45,19 @@ class Executor(tfx_executor.Executor):
             self._MarkNotPushed(pushed)
             return
         facts = _facts(input_dict, exec_properties["model_name"])
-        warmup = Path(artifact_utils.get_single_uri(input_dict["infra_blessing"])) / WARMUP_FILENAME
+        blessing = artifact_utils.get_single_uri(input_dict["infra_blessing"])
+        warmup = place_of(blessing) / WARMUP_FILENAME
 
         def prepare(folder: Path, version: int) -> None:
             if warmup.exists():
                 extra = folder / ASSETS_EXTRA_FOLDER
                 extra.mkdir(exist_ok=True)
-                shutil.copy2(warmup, extra / WARMUP_FILENAME)
+                (extra / WARMUP_FILENAME).write_bytes(warmup.read_bytes())
             created = datetime.now(UTC).isoformat(timespec="seconds")
             write_manifest(folder, {**facts, "version": version, "created": created})
 
-        model_path = Path(self.GetModelPath(input_dict))
-        version, path = publish(model_path, exec_properties["folder"], prepare)
+        with local_copy(self.GetModelPath(input_dict)) as model_path:
+            version, path = publish(model_path, exec_properties["folder"], prepare)
         logger.info("pushed version %d to %s", version, path)
         self._MarkPushed(pushed, pushed_destination=path, pushed_version=str(version))
         _point_to(pushed, path)
@@ -63,7 +65,8 @@ class Executor(tfx_executor.Executor):
 
 def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
     folders = {
-        key: Path(artifact_utils.get_single_uri(artifacts)) for key, artifacts in input_dict.items()
+        key: place_of(artifact_utils.get_single_uri(artifacts))
+        for key, artifacts in input_dict.items()
     }
     ingest = read_ingest_report(folders["examples"])
     evaluation = read_evaluation(folders["evaluation"])
@@ -74,8 +77,8 @@ def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
         "spans": ingest.spans,
         "num_images": ingest.num_images,
         "images_per_class": ingest.images_per_class,
-        "schema_sha256": sha256_of_folder(folders["schema"]),
-        "transform_sha256": sha256_of_folder(folders["transform_graph"]),
+        "schema_sha256": _sha256_of(folders["schema"]),
+        "transform_sha256": _sha256_of(folders["transform_graph"]),
         "hyperparameters": json.loads(
             (folders["model_run"] / HYPERPARAMETERS_FILENAME).read_text()
         ),
@@ -85,10 +88,15 @@ def _facts(input_dict: dict[str, list[Any]], model_name: str) -> dict[str, Any]:
     }
 
 
+def _sha256_of(folder: Place) -> str:
+    with local_copy(str(folder)) as copy:
+        return sha256_of_folder(copy)
+
+
 def _point_to(pushed: Any, path: str) -> None:
     # TFX reuses a cached result only while its folder exists: a link to the version folder makes a
-    # run push again when somebody deleted that version.
-    if "://" not in path:
+    # run push again when somebody deleted that version. A bucket has no links.
+    if not is_in_bucket(path) and not is_in_bucket(pushed.uri):
         folder = Path(pushed.uri)
         folder.rmdir()
         folder.symlink_to(path, target_is_directory=True)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
 from tfx.components.transform import executor as tfx_executor
@@ -10,6 +9,7 @@ from tfx.components.transform import executor_utils
 from tfx.types import artifact_utils, standard_component_specs
 
 from components.transform.materialize import count_transformed, write_transformed_split
+from data.places import place_of
 from schema.labels import SCHEMA_FILENAME, labels_of_schema, read_schema
 
 logger = logging.getLogger("loupe.transform")
@@ -62,7 +62,7 @@ def _with_labels(
     input_dict: dict[str, list[Any]], exec_properties: dict[str, Any]
 ) -> dict[str, Any]:
     schema_uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
-    labels = labels_of_schema(read_schema(Path(schema_uri) / SCHEMA_FILENAME))
+    labels = labels_of_schema(read_schema(place_of(schema_uri) / SCHEMA_FILENAME))
     key = standard_component_specs.CUSTOM_CONFIG_KEY
     return {
         **exec_properties,

@@ -12,7 +12,10 @@ from rich.table import Table
 from configs.errors import DataError
 from configs.types import DataConfig
 from configs.workspace import Workspace
+from data.buckets import BucketPath
+from data.folders import is_image_name
 from data.images import probe_image, read_image_file
+from data.places import Place
 from data.sources import list_images
 from pipeline.cli.live import HIDDEN_STAGES
 from pipeline.cli.panel import print_outcome
@@ -50,17 +53,21 @@ def inspect_run(console: Console, workspace: Workspace) -> None:
     print_outcome(console, summary, folder)
 
 
-def inspect_path(console: Console, path: Path) -> None:
+def inspect_path(console: Console, path: Place) -> None:
     """Show what a path holds.
 
     Args:
         console: where to print.
-        path: a pushed version, a data folder, a manifest or an image.
+        path: a pushed version, a data folder, a manifest or an image; in a bucket one of the
+            latter three.
 
     Raises:
         DataError: the path does not exist, or holds none of these.
     """
-    if (path / MANIFEST_FILENAME).is_file():
+    if isinstance(path, BucketPath):
+        show = _show_image if is_image_name(path.name) else _show_data
+        show(console, path)
+    elif (path / MANIFEST_FILENAME).is_file():
         _show_version(console, path)
     elif path.is_dir() or path.suffix in {".csv", ".jsonl", ".ndjson"}:
         _show_data(console, path)
@@ -87,8 +94,8 @@ def _show_version(console: Console, path: Path) -> None:
     )
 
 
-def _show_data(console: Console, path: Path) -> None:
-    files = list_images(path.resolve())
+def _show_data(console: Console, path: Place) -> None:
+    files = list_images(path.resolve() if isinstance(path, Path) else path)
     counts = collections.Counter((file.label, str(file.split or "by content")) for file in files)
     splits = sorted({split for _, split in counts})
     rows = [
@@ -99,7 +106,7 @@ def _show_data(console: Console, path: Path) -> None:
     console.print(_table(f"{len(files)} files, {len(rows)} classes, spans {spans}", rows))
 
 
-def _show_image(console: Console, path: Path) -> None:
+def _show_image(console: Console, path: Place) -> None:
     limits = DataConfig()
     data = read_image_file(path, max_bytes=limits.max_image_bytes)
     probe = probe_image(data, max_pixels=limits.max_image_pixels)

@@ -38,7 +38,7 @@ def compile_command(
 ) -> None:
     """Write the pipeline as a file for Kubeflow Pipelines; needs neither data nor a cluster."""
     settings = load_config(config, set_)
-    space = Workspace(workspace.resolve()) if workspace else workspace_from_environment()
+    space = Workspace.at(workspace) if workspace else workspace_from_environment()
     path = output or space.compiled_pipeline(settings.pipeline_name)
     with native_logs_kept():
         from pipeline.kubeflow.compile import compile_pipeline, write_compiled

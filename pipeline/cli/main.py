@@ -42,7 +42,7 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", "-w", help="Folder that everything is written below."),
 ]
 DataOption = Annotated[
-    str, typer.Option("--data", "-d", help="Folder, manifest or archive of images.")
+    str, typer.Option("--data", "-d", help="Folder, manifest or archive of images, or gs:// URL.")
 ]
 
 
@@ -62,18 +62,19 @@ def run(
 @app.command()
 def inspect(
     path: Annotated[
-        Path | None,
+        str,
         typer.Argument(help="An image, a data folder or a pushed version; none: the last run."),
-    ] = None,
+    ] = "",
     workspace: WorkspaceOption = None,
 ) -> None:
     """Show the last run, a pushed version, a data folder or an image."""
+    from data.places import place_of
     from pipeline.cli.inspect import inspect_path, inspect_run
 
-    if path is None:
-        inspect_run(Console(), _workspace(workspace))
+    if path:
+        inspect_path(Console(), place_of(path))
     else:
-        inspect_path(Console(), path)
+        inspect_run(Console(), _workspace(workspace))
 
 
 @app.command()
@@ -145,4 +146,4 @@ def main() -> None:
 
 
 def _workspace(folder: Path | None) -> Workspace:
-    return Workspace(folder.resolve()) if folder else workspace_from_environment()
+    return Workspace.at(folder) if folder else workspace_from_environment()

@@ -39,7 +39,8 @@ def run_pipeline(
         console: where to show it.
         workspace: everything is written below it.
         config: a named run.
-        data: folder, manifest or archive of images; empty means the config's own.
+        data: folder, manifest or archive of images, or gs:// address of one of the former; empty
+            means the config's own.
         overrides: settings such as `train.epochs=3`.
 
     Returns:
@@ -50,9 +51,7 @@ def run_pipeline(
     """
     load_config(config, overrides)  # a bad setting is told before anything is made
     folder = make_run_folder(workspace)
-    environment = to_environment(
-        config, str(Path(data).resolve()) if data else "", overrides, workspace.root, folder
-    )
+    environment = to_environment(config, _absolute(data), overrides, workspace.root, folder)
     started = time.time()
     with (folder / LOG_FILENAME).open("wb") as log:
         process = subprocess.Popen(
@@ -71,6 +70,10 @@ def run_pipeline(
         summary = read_summary(folder) or _summary_of_death(folder, process.returncode, started)
     print_outcome(console, summary, folder)
     return summary.exit_code
+
+
+def _absolute(data: str) -> str:
+    return str(Path(data).resolve()) if data and "://" not in data else data
 
 
 def _watch(console: Console, process: "subprocess.Popen[bytes]", folder: Path) -> None:

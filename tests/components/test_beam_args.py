@@ -14,11 +14,13 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from tfx.utils import dependency_utils
 
 from components.beam_args import IMAGES_WORTH_PROCESSES, beam_args, reading_args, worker_imports
-from components.example_gen.reader import ReadImages
+from components.example_gen.executor import Executor
+from components.transform.materialize import write_transformed_split
 from configs.beam import FLINK_VERSIONS, BeamConfig, DataflowConfig, FlinkConfig
 from configs.errors import ConfigError
-from configs.load import REPOSITORY_ROOT, load_config
+from configs.load import REPOSITORY_ROOT, load_config, part_to_json
 from configs.types import DataConfig
+from schema.features import Split
 
 DATAFLOW = DataflowConfig(
     project="my-project",
@@ -187,14 +189,28 @@ def test_the_named_run_on_dataflow_asks_for_what_it_cannot_know():
         beam_args(load_config("dataflow").beam)
 
 
-def test_the_job_that_dataflow_would_get_holds_our_code_and_our_image(tmp_path):
+def test_the_job_that_dataflow_would_get_holds_our_code_and_our_image(tmp_path, storage):
     """Built by Beam as for a real job, up to the call that needs the network."""
+    photos = {f"photos/{name}/1.jpg": b"x" for name in ("hat", "mug")}
+    storage.make_bucket("my-bucket", photos)
+    artifact = "gs://my-bucket/artifacts/ExampleGen/examples/1"
     flags = [*dataflow_args(), *worker_imports("components.example_gen.reader"), "--dry_run=True"]
     flags += ["--no_auth", f"--staging_location={tmp_path}"]
     pipeline = apache_beam.Pipeline(argv=flags)
-    read = ReadImages(DataConfig(), tmp_path / "listing", {}, tmp_path / "progress")
-    _ = pipeline | apache_beam.Create([]) | apache_beam.ParDo(read)
+    examples = Executor().GenerateExamplesByBeam(
+        pipeline,
+        {
+            "data_root": "gs://my-bucket/photos",
+            "listing": f"{artifact}/index/listing",
+            "config": part_to_json(DataConfig()),
+        },
+    )
+    _ = examples[Split.TRAIN] | apache_beam.io.WriteToTFRecord(f"{artifact}/Split-train/data")
+    write_transformed_split(pipeline, f"{artifact}/graph", f"{artifact}/Split-train", artifact)
     job = pipeline.run().job
+    (name,) = set(storage.names("my-bucket")) - set(photos)
+    assert f"gs://my-bucket/{name}" == f"{artifact}/index/listing"
+    assert b"gs://my-bucket/photos/mug/1.jpg" in storage.data("my-bucket", name)
     (environment,) = job.proto_pipeline.components.environments.values()
     assert b"registry.example/loupe/worker:0.1.0" in environment.payload
     (package,) = [d for d in environment.dependencies if b"workflow.tar.gz" in d.role_payload]

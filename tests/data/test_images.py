@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from configs.errors import InvalidImageError
+from data.buckets import BucketPath
 from data.drawing.defects import spoil_file
 from data.images import probe_image, read_image_file
 
@@ -198,3 +199,13 @@ def test_an_unreadable_file_is_refused(tmp_path):
 def test_drawn_defects_give_a_probe_or_our_error(encode, seed):
     with contextlib.suppress(InvalidImageError):
         assert probe(spoil_file(encode(), np.random.default_rng(seed))).format == "jpeg"
+
+
+def test_an_image_in_a_bucket_is_read_up_to_the_limit(storage):
+    storage.make_bucket("b", {"12345": b"12345", "empty": b""})
+    assert read_image_file(BucketPath("gs://b/12345"), max_bytes=5) == b"12345"
+    assert read_image_file(BucketPath("gs://b/empty"), max_bytes=5) == b""
+    with pytest.raises(InvalidImageError, match="has at least 5 bytes, expected at most 4"):
+        read_image_file(BucketPath("gs://b/12345"), max_bytes=4)
+    with pytest.raises(InvalidImageError, match="cannot be read: No such object: b/gone"):
+        read_image_file(BucketPath("gs://b/gone"), max_bytes=5)

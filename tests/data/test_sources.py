@@ -1,8 +1,10 @@
+import json
 import os
 
 import pytest
 
 from configs.errors import DataError
+from data.buckets import BucketPath
 from data.sources import find_spans, fingerprint, list_images
 from schema.features import Split
 
@@ -142,3 +144,96 @@ def test_the_fingerprint_copes_with_a_file_that_went_away(grow):
     before = fingerprint(images)
     images[0].path.unlink()
     assert fingerprint(images) != before
+
+
+LAYOUTS = {
+    "a folder per class": ("mug/b.jpg", "mug/deep/a.jpg", "hat/c.png", "README.md", "mug/n.txt"),
+    "hidden and junk": ("mug/.b.jpg", "mug/1.jpg", "__MACOSX/x.jpg", ".git/a.jpg", "hat/2.jpg"),
+    "splits": ("train/mug/1.jpg", "train/hat/1.jpg", "Val/mug/2.jpg", "test/hat/3.jpg"),
+    "spans": ("span-2/mug/1.jpg", "span-2/hat/1.jpg", "span-10/train/hat/2.jpg"),
+    "no class": ("1.jpg", "2.jpg"),
+    "one class": ("mug/1.jpg",),
+    "mixed": ("train/mug/1.jpg", "hat/1.jpg"),
+    "mixed spans": ("span-1/mug/1.jpg", "hat/1.jpg"),
+    "two manifests": ("manifest.csv", "manifest.jsonl"),
+}
+
+
+def told(root):
+    """The images of a place, or why there are none."""
+    try:
+        return facts(list_images(root))
+    except DataError as error:
+        return str(error).replace(str(root), "ROOT")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_bucket_is_read_like_a_folder(layout, grow, storage):
+    local = grow(*LAYOUTS[layout])
+    storage.fill("b", local, prefix="photos/")
+    assert told(BucketPath("gs://b/photos")) == told(local)
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "manifest.jsonl", "lists/all.csv"])
+def test_a_manifest_in_a_bucket_names_its_images(name, grow, storage):
+    local = grow("photos/1.jpg", "photos/2.jpg", "lists/x")
+    up = "../" if "/" in name else ""
+    rows = [(f"{up}photos/2.jpg", "mug", "test"), (f"{up}photos/1.jpg", "hat", "")]
+    if name.endswith(".csv"):
+        text = "\n".join(map(",".join, [("path", "label", "split"), *rows]))
+    else:
+        text = "\n".join(json.dumps({"path": path, "label": label}) for path, label, _ in rows)
+    (local / name).write_text(text)
+    storage.fill("b", local)
+    found = told(BucketPath(f"gs://b/{name}"))
+    assert len(found) == 2
+    assert found == told(local / name)
+    if not up:
+        assert told(BucketPath("gs://b")) == found
+
+
+def test_a_manifest_in_a_bucket_may_name_addresses(storage):
+    storage.make_bucket("photos", {"a/1.jpg": b"1", "a/2.jpg": b"2"})
+    lines = ["path,label", "gs://photos/a/1.jpg,mug", "gs://photos/a/2.jpg,hat"]
+    storage.make_bucket("lists", {"m.csv": "\n".join(lines).encode()})
+    assert sorted(str(image.path) for image in list_images(BucketPath("gs://lists/m.csv"))) == [
+        "gs://photos/a/1.jpg",
+        "gs://photos/a/2.jpg",
+    ]
+
+
+def test_a_manifest_in_a_bucket_that_names_nothing_is_an_error(storage):
+    storage.make_bucket("b", {"m.csv": b"path,label\nno.jpg,mug\n"})
+    with pytest.raises(DataError, match="line 2 names 'no.jpg', which is no file below 'gs://b'"):
+        list_images(BucketPath("gs://b/m.csv"))
+
+
+def test_the_fingerprint_of_a_bucket_follows_its_objects(storage):
+    storage.make_bucket("b", {"mug/1.jpg": b"1", "hat/1.jpg": b"1"})
+
+    def now():
+        return fingerprint(list_images(BucketPath("gs://b")))
+
+    before = now()
+    assert now() == before
+    storage.store("b", "mug/1.jpg", b"2")
+    rewritten = now()
+    storage.store("b", "mug/2.jpg", b"2")
+    assert len({before, rewritten, now()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("gs://nowhere/x", "'gs://nowhere/x' does not exist: .* bucket does not exist. Check data"),
+        ("gs://b/x", "'gs://b/x' does not exist: No such object: b/x. Check data.path"),
+        ("gs://b/m.csv", "'gs://b/m.csv' does not exist: No such object"),
+        ("gs://secret/x", "cannot be read: tester does not have access .* Let this account list"),
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_an_error(address, message, storage):
+    storage.make_bucket("b")
+    storage.make_bucket("secret")
+    storage.forbidden.add("secret")
+    with pytest.raises(DataError, match=message):
+        list_images(BucketPath(address))

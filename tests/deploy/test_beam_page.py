@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from configs.beam import FLINK_VERSIONS, FlinkConfig
+from configs.errors import ConfigError
 from configs.load import load_config
+from pipeline.places import check_places
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "beam.md").read_text()
@@ -46,6 +48,16 @@ def test_settings_of_the_commands_make_flags():
         overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
         config = load_config(words[words.index("--config") + 1], overrides)
         assert beam_args(config.beam)
+
+
+def test_the_places_of_the_command_for_dataflow_reach_its_workers(storage):
+    (words,) = [shlex.split(line) for line in shell_lines() if "--config dataflow" in line]
+    overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    overrides += [f"data.path={words[words.index('--data') + 1]}"]
+    storage.make_bucket("my-bucket")
+    check_places(load_config("dataflow", overrides))
+    with pytest.raises(ConfigError, match="data.path is '', which Dataflow's workers do not reach"):
+        check_places(load_config("dataflow", overrides[:-1]))
 
 
 def test_the_benchmarks_exist():

@@ -46,13 +46,13 @@ def environment():
 
 @pytest.fixture(scope="session")
 def loupe_run():
-    """Function of (workspace, options) to a finished Run."""
+    """Function of (workspace, options) to a finished Run; it may add environment variables."""
 
-    def run(workspace, *options):
+    def run(workspace, *options, variables=None):
         done = subprocess.run(
             [*LOUPE, "run", "--config", "smoke", "--workspace", str(workspace), *options],
             cwd=ROOT,
-            env=environment(),
+            env=environment() | (variables or {}),
             capture_output=True,
             text=True,
             timeout=600,

@@ -1,4 +1,6 @@
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 from keras_tuner.engine.trial import TrialStatus
@@ -68,3 +70,11 @@ def test_an_incomplete_custom_config_is_refused(make_fn_args):
     del fn_args.custom_config["tune"]
     with pytest.raises(StageError, match=r"tuner: custom_config lacks tune, got .*build_tuner"):
         tuner_fn(fn_args)
+
+
+def test_a_search_for_a_bucket_keeps_its_trials_on_this_machine(make_fn_args):
+    fn_args = make_fn_args(train={"max_steps": 1}, tune={"max_trials": 1, "epochs": 1})
+    fn_args.working_dir = "gs://nowhere/temporary"
+    folder = Path(_search(fn_args).project_dir)
+    assert folder.is_dir()
+    assert Path(tempfile.gettempdir()) in folder.parents

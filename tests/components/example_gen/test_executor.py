@@ -48,6 +48,22 @@ def test_spans_are_found_when_the_stage_runs(spans, tmp_path, newest, found):
     assert ingest(str(spans), tmp_path / "run", span=newest).spans == found
 
 
+def test_a_bucket_is_read_like_its_folder(spans, tmp_path, storage):
+    photos = tmp_path / "photos"
+    shutil.copytree(spans / "span-7", photos / "span-7")
+    whole = next(photos.rglob("*.jpg"))
+    whole.with_name("half.jpg").write_bytes(whole.read_bytes()[:300])
+    storage.fill("b", photos, prefix="photos/")
+    theirs = ingest("gs://b/photos", tmp_path / "bucket")
+    assert theirs == ingest(str(photos), tmp_path / "folder")
+    assert (theirs.num_quarantined, theirs.spans) == (1, [7])
+    records = [
+        sorted((tmp_path / name / "examples").glob("*/data_tfrecord-*"))
+        for name in ("bucket", "folder")
+    ]
+    assert [path.read_bytes() for path in records[0]] == [path.read_bytes() for path in records[1]]
+
+
 def test_an_archive_is_read_like_its_folder(spans, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "photos"), "tar", spans / "span-2")
     assert ingest(archive, tmp_path / "run").num_images == 60

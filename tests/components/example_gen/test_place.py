@@ -1,24 +1,11 @@
 import shutil
-import uuid
 
 import pytest
-from tfx.dsl.io import fileio
 
 from components.example_gen.place import open_data
 from configs.errors import DataError
 
 FILES = {"cat/one.jpg": b"1", "cat/two.jpg": b"2", "dog/deep/three.jpg": b"3"}
-
-
-@pytest.fixture
-def url():
-    # TensorFlow's file system in memory stands for an object store: reached by URL only.
-    root = f"ram://{uuid.uuid4()}/photos"
-    for name, data in FILES.items():
-        fileio.makedirs(f"{root}/{name}".rpartition("/")[0])
-        with fileio.open(f"{root}/{name}", "wb") as file:
-            file.write(data)
-    return root
 
 
 @pytest.fixture
@@ -44,11 +31,9 @@ def test_a_local_folder_stays_where_it_is(folder):
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-def test_a_url_is_downloaded_and_removed_again(url, ending):
-    with open_data(url + ending) as path:
-        assert path.name == "photos"
-        assert read(path) == FILES
-    assert not path.exists()
+def test_a_bucket_is_read_where_it_is(ending):
+    with open_data(f"gs://b/photos{ending}") as path:
+        assert str(path) == "gs://b/photos"
 
 
 def test_an_archive_is_unpacked_and_stays(folder, tmp_path):
@@ -60,17 +45,18 @@ def test_an_archive_is_unpacked_and_stays(folder, tmp_path):
         assert read(path) == FILES
 
 
-def test_an_archive_is_downloaded_and_unpacked(folder, tmp_path):
+def test_an_archive_is_downloaded_and_unpacked(folder, tmp_path, storage):
     archive = shutil.make_archive(str(tmp_path / "packed"), "gztar", folder)
-    url = f"ram://{uuid.uuid4()}/packed.tar.gz"
-    fileio.copy(archive, url)
-    with open_data(url) as path:
+    storage.make_bucket("b", {"packed.tar.gz": (tmp_path / "packed.tar.gz").read_bytes()})
+    with open_data(f"gs://b/{archive.rpartition('/')[2]}") as path:
         assert read(path) == FILES
+    assert not path.exists()
 
 
-def test_an_address_with_nothing_is_told():
+def test_an_archive_that_is_not_there_is_told(storage):
+    storage.make_bucket("b")
     with (
-        pytest.raises(DataError, match="does not exist, or may not be read by this account"),
-        open_data(f"ram://{uuid.uuid4()}"),
+        pytest.raises(DataError, match="archive 'gs://b/x.zip' cannot be read: No such object"),
+        open_data("gs://b/x.zip"),
     ):
         pass
