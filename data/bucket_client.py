@@ -89,7 +89,7 @@ def as_file_errors(url: str) -> Generator[None]:
         _raise_answer(url, error.response.status_code, str(error), error)
     except (RequestException, RetryError, TransportError) as error:
         raise UpstreamError(
-            f"'{url}': Google Cloud Storage does not answer: {_first_line(error)}. Check the "
+            f"'{url}': Google Cloud Storage does not answer: {_innermost(error)}. Check the "
             "network and the proxy of this machine, and run again."
         ) from error
     except GoogleAuthError as error:
@@ -120,6 +120,14 @@ def _message_of(error: Any) -> str:
     with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):
         return str(json.loads(error.response.content)["error"]["message"])
     return _first_line(error)
+
+
+def _innermost(error: Any) -> str:
+    # The outer ones tell the whole address of the request, and how often it was repeated.
+    while inner := getattr(error, "cause", None) or getattr(next(iter(error.args), 0), "reason", 0):
+        error = inner
+    text = _first_line(error)
+    return text.partition("): ")[2] or text
 
 
 def _first_line(error: Exception) -> str:

@@ -41,7 +41,7 @@ MEASURED_SIDE_PIXELS: Final = 288
 QUICK_BYTES: Final = 1 << 15
 """Below this, checking a header takes less than handing it to a thread and back."""
 QUICK_PIXELS: Final = 1 << 16
-"""The same for pixels, 256x256: under a millisecond for most files, at most three."""
+"""The same for pixels, 256x256: about a millisecond for most files, at most three."""
 
 _LARGE_PIXELS: Final = 8_000_000
 _LARGE_WAIT_SECONDS: Final = 2.0
