@@ -124,8 +124,11 @@ def _message_of(error: Any) -> str:
 
 def _innermost(error: Any) -> str:
     # The outer ones tell the whole address of the request, and how often it was repeated.
-    while inner := getattr(error, "cause", None) or getattr(next(iter(error.args), 0), "reason", 0):
+    inner: Any = error
+    while isinstance(inner, BaseException):
         error = inner
+        first = next(iter(error.args), None)
+        inner = getattr(error, "cause", None) or getattr(error, "reason", None) or first
     text = _first_line(error)
     return text.partition("): ")[2] or text
 
