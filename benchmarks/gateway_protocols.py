@@ -72,6 +72,7 @@ async def compare(options: argparse.Namespace) -> dict[str, Any]:
         grpc_address=f"127.0.0.1:{options.grpc_port}",
         name=MODEL_NAME,
         timeout_seconds=_BUDGET_SECONDS,
+        max_images_per_call=1,  # as over REST
     )
     grpc_client = ModelClient(settings)
     url = f"http://127.0.0.1:{options.rest_port}/v1/models/{MODEL_NAME}:predict"

@@ -25,6 +25,8 @@ class ModelServerSettings(BaseModel):
         label: version label to ask for; empty for the newest version.
         timeout_seconds: time limit of one call.
         max_attempts: calls in all when the server refuses before it computed.
+        max_images_per_call: images that are ready at the same moment and share a call; 1 for a
+            call of each image. At most the server's `max_batch_size`.
         breaker_failures: failures in a row that open the circuit breaker.
         breaker_seconds: how long it stays open before one call is tried.
     """
@@ -35,6 +37,7 @@ class ModelServerSettings(BaseModel):
     label: str = ""
     timeout_seconds: float = Field(default=1.0, gt=0)
     max_attempts: int = Field(default=2, ge=1, le=5)
+    max_images_per_call: int = Field(default=16, ge=1, le=1024)
     breaker_failures: int = Field(default=5, ge=1)
     breaker_seconds: float = Field(default=2.0, gt=0)
 

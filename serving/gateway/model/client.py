@@ -20,8 +20,10 @@ from serving.gateway.model.errors import (
     BREAKER_FAILURES,
     ModelGoneError,
     ModelTimeoutError,
+    no_answer_within,
     to_gateway_error,
 )
+from serving.gateway.model.joint_calls import Answer, Ask, JointCalls, Metadata
 from serving.gateway.model.protos import (
     PREDICT_METHOD,
     STATUS_METHOD,
@@ -31,16 +33,13 @@ from serving.gateway.model.protos import (
     PredictResponse,
     VersionState,
 )
-from serving.gateway.model.tensors import Arrays, add_image, read_outputs
+from serving.gateway.model.tensors import add_images, read_outputs
 from serving.gateway.settings import ModelServerSettings
 
 _METHODS: Final = {
     PREDICT_METHOD: (PredictRequest, PredictResponse),
     STATUS_METHOD: (GetModelStatusRequest, GetModelStatusResponse),
 }
-
-Metadata = Sequence[tuple[str, str]]
-"""gRPC metadata, such as the trace that a call belongs to."""
 
 _RETRY_SECONDS: Final = (0.02, 0.1)
 _MAX_KNOWN_VERSIONS: Final = 64
@@ -91,6 +90,7 @@ class ModelClient:
         self._classes: dict[int, tuple[str, ...]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._channel = self._connect()
+        self._joint_calls = JointCalls(self._ask_for_answers, settings.max_images_per_call)
 
     @property
     def breaker_state(self) -> BreakerState:
@@ -138,13 +138,14 @@ class ModelClient:
             UnprocessableError: the model cannot decode the image.
         """
         started = time.monotonic()
-        call = _Call(image_bytes, Signature.SERVING_DEFAULT, started + budget_seconds, metadata)
+        call = _Call(image_bytes, started + budget_seconds, metadata)
         # Class names are the same for every image of a version: asked for once.
-        wanted = ANSWER_OUTPUTS if self._classes else ()
-        version, outputs = await self._predict(call, wanted)
+        knows_classes = bool(self._classes)
+        ask = self._joint_calls.ask if knows_classes else self._ask_for_everything
+        version, outputs = await self._try(call, ask)
         if version not in self._classes:
-            if wanted:
-                version, outputs = await self._predict(call, ())
+            if knows_classes:
+                version, outputs = await self._try(call, self._ask_for_everything)
             self._remember_classes(version, read_classes(outputs))
         model_ms = 1000 * (time.monotonic() - started)
         try:
@@ -171,9 +172,8 @@ class ModelClient:
             NotFoundError: the version that answers cannot explain itself.
             ModelGoneError: no server, or an answer that is no heat map; others as `predict`.
         """
-        ends_at = time.monotonic() + budget_seconds
-        call = _Call(image_bytes, Signature.EXPLAIN, ends_at, metadata)
-        version, outputs = await self._predict(call, ())
+        call = _Call(image_bytes, time.monotonic() + budget_seconds, metadata)
+        version, outputs = await self._try(call, self._ask_for_explanation)
         heat_map = outputs.get(OUTPUT_HEAT_MAP)
         if heat_map is None or heat_map.ndim != 3 or not heat_map[0].size:
             raise ModelGoneError(
@@ -206,21 +206,14 @@ class ModelClient:
         ]
         return sorted(entries, key=lambda entry: -entry.version)
 
-    async def _predict(self, call: "_Call", wanted: Sequence[str]) -> tuple[int, Arrays]:
-        request = PredictRequest()
-        request.model_spec.name = self._settings.name
-        request.model_spec.signature_name = call.signature
-        if self._settings.label:
-            request.model_spec.version_label = self._settings.label
-        add_image(request, INPUT_IMAGE_BYTES, call.image_bytes)
-        request.output_filter.extend(wanted)
+    async def _try(self, call: "_Call", ask: Ask) -> Answer:
         attempts_left = self._settings.max_attempts
         failure: ModelGoneError | None = None
         while True:
             attempts_left -= 1
             try:
                 with self._breaker.watch():
-                    return await self._attempt(request, call)
+                    return await self._attempt(call, ask)
             except BreakerOpenError:
                 if failure is not None:  # which opened it
                     raise failure from None
@@ -231,11 +224,48 @@ class ModelClient:
                 failure = error
             await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - no secret
 
-    async def _attempt(self, request: Any, call: "_Call") -> tuple[int, Arrays]:
+    async def _attempt(self, call: "_Call", ask: Ask) -> Answer:
+        where = self._where(PREDICT_METHOD)
         seconds = min(self._settings.timeout_seconds, call.ends_at - time.monotonic())
         if seconds <= 0:
-            raise ModelTimeoutError(f"{self._where(PREDICT_METHOD)}: no time is left to ask")
-        response = await self._send(PREDICT_METHOD, request, seconds, call.metadata)
+            raise ModelTimeoutError(f"{where}: no time is left to ask")
+        try:
+            # A call that others share may take longer than this image has.
+            async with asyncio.timeout(seconds):
+                return await ask(call.image_bytes, seconds, call.metadata)
+        except TimeoutError as error:
+            raise no_answer_within(seconds, where) from error
+
+    async def _ask_for_answers(
+        self, images: Sequence[bytes], seconds: float, metadata: Metadata
+    ) -> Answer:
+        request = self._make_request(Signature.SERVING_DEFAULT, images)
+        request.output_filter.extend(ANSWER_OUTPUTS)
+        return await self._send_predict(request, seconds, metadata)
+
+    async def _ask_for_everything(
+        self, image_bytes: bytes, seconds: float, metadata: Metadata
+    ) -> Answer:
+        request = self._make_request(Signature.SERVING_DEFAULT, [image_bytes])
+        return await self._send_predict(request, seconds, metadata)
+
+    async def _ask_for_explanation(
+        self, image_bytes: bytes, seconds: float, metadata: Metadata
+    ) -> Answer:
+        request = self._make_request(Signature.EXPLAIN, [image_bytes])
+        return await self._send_predict(request, seconds, metadata)
+
+    def _make_request(self, signature: Signature, images: Sequence[bytes]) -> Any:
+        request = PredictRequest()
+        request.model_spec.name = self._settings.name
+        request.model_spec.signature_name = signature
+        if self._settings.label:
+            request.model_spec.version_label = self._settings.label
+        add_images(request, INPUT_IMAGE_BYTES, images)
+        return request
+
+    async def _send_predict(self, request: Any, seconds: float, metadata: Metadata) -> Answer:
+        response = await self._send(PREDICT_METHOD, request, seconds, metadata)
         try:
             return response.model_spec.version.value, read_outputs(response)
         except UpstreamError as error:
@@ -279,6 +309,5 @@ class ModelClient:
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Call:
     image_bytes: bytes
-    signature: str
     ends_at: float
     metadata: Metadata

@@ -1,5 +1,6 @@
 """Values of the model's signatures, to and from TensorProto."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,18 +26,18 @@ Arrays = dict[str, NDArray[Any]]
 """Output name to value; strings are object arrays of bytes."""
 
 
-def add_image(request: Any, input_name: str, image_bytes: bytes) -> None:
-    """Put one encoded image into a request.
+def add_images(request: Any, input_name: str, images: Sequence[bytes]) -> None:
+    """Put encoded images into a request.
 
     Args:
         request: a PredictRequest.
         input_name: name of the signature's input.
-        image_bytes: the encoded image.
+        images: the encoded images.
     """
     tensor = request.inputs.add(key=input_name).value
     tensor.dtype = DataType.STRING
-    tensor.tensor_shape.dim.add(size=1)
-    tensor.string_val.append(image_bytes)
+    tensor.tensor_shape.dim.add(size=len(images))
+    tensor.string_val.extend(images)
 
 
 def read_outputs(response: Any) -> Arrays:

@@ -197,6 +197,7 @@ class ModelServerProcess:
     base_path: Path
     log: Path
     more_models: dict[str, Path] = dataclasses.field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     port: int = dataclasses.field(default_factory=free_port)
     rest_port: int = dataclasses.field(default_factory=free_port)
     process: subprocess.Popen | None = None
@@ -214,7 +215,7 @@ class ModelServerProcess:
         config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
         command = [sys.executable, "-m", "serving.model_server", f"--model_config_file={config}"]
         command += [f"--port={self.port}", f"--rest_api_port={self.rest_port}"]
-        command += ["--file_system_poll_wait_seconds=1"]
+        command += ["--file_system_poll_wait_seconds=1", *self.flags]
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
                 command, cwd=REPOSITORY_ROOT, stdout=file, stderr=subprocess.STDOUT
@@ -262,9 +263,9 @@ class ModelServerProcess:
         self.process.wait()
 
 
-def _launch(folder, root, more_models=None):
+def _launch(folder, root, more_models=None, flags=()):
     (root / "loupe").mkdir(parents=True)
-    server = ModelServerProcess(root / "loupe", root / "server.log", more_models or {})
+    server = ModelServerProcess(root / "loupe", root / "server.log", more_models or {}, flags)
     server.push(folder, PLAIN)
     server.start()
     return server
@@ -276,6 +277,18 @@ def model_server(model_folders, tmp_path_factory):
     root = tmp_path_factory.mktemp("steady")
     shutil.copytree(model_folders[EXPLAINING], root / "explaining" / str(EXPLAINING))
     server = _launch(model_folders[PLAIN], root / "server", {"explaining": root / "explaining"})
+    server.wait_until_serving(PLAIN)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def narrow_server(model_folders, tmp_path_factory):
+    """A model server that takes batches of four images at most."""
+    root = tmp_path_factory.mktemp("narrow")
+    (root / "batching.txt").write_text("max_batch_size { value: 4 }")
+    flags = ("--enable_batching", f"--batching_parameters_file={root / 'batching.txt'}")
+    server = _launch(model_folders[PLAIN], root, flags=flags)
     server.wait_until_serving(PLAIN)
     yield server
     server.kill()

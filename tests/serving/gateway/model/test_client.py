@@ -6,6 +6,7 @@ from concurrent import futures
 import grpc
 import numpy as np
 import pytest
+import structlog
 
 from serving.gateway.errors import NotFoundError, UnprocessableError
 from serving.gateway.model.breaker import BreakerOpenError, BreakerState
@@ -104,6 +105,101 @@ def test_class_names_are_asked_for_once(steady, photo, monkeypatch):
     assert filters[0] == []
     assert len(filters) == 3
     assert all("classes" not in names and "label" in names for names in filters[1:])
+
+
+@pytest.fixture
+def sizes_of_calls(monkeypatch):
+    """How many images each call carried that was made since."""
+    sizes = []
+    send = ModelClient._send
+
+    async def listen(self, method, request, *rest):
+        sizes.append(len(request.inputs[0].value.string_val))
+        return await send(self, method, request, *rest)
+
+    monkeypatch.setattr(ModelClient, "_send", listen)
+    return sizes
+
+
+async def _predict_at_once(client, images):
+    """Answers, or errors, of images that are asked for in one turn of the loop."""
+    asked = [client.predict(data, budget_seconds=10) for data in images]
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def test_images_at_once_share_calls_and_get_their_own_answers(
+    steady, encoded_formats, sizes_of_calls
+):
+    images = [encoded_formats[name] for name in ("jpeg colour", "png alpha", "webp lossy", "gif")]
+
+    async def ask(client):
+        alone = [await client.predict(data, budget_seconds=10) for data in images]
+        del sizes_of_calls[:]
+        return alone, await _predict_at_once(client, images)
+
+    alone, at_once = _use(steady, ask, timeout_seconds=10, max_images_per_call=3)
+    assert sizes_of_calls == [3, 1]
+    assert len({answer.probabilities for answer in alone}) == len(images)
+    for mine, shared in zip(alone, at_once, strict=True):
+        assert (shared.label, shared.version, shared.classes) == (mine.label, PLAIN, LABELS)
+        np.testing.assert_allclose(shared.probabilities, mine.probabilities, atol=1e-6)
+
+
+def test_one_image_per_call_where_that_is_set(steady, photo, sizes_of_calls):
+    async def ask(client):
+        await client.predict(photo, budget_seconds=10)
+        return await _predict_at_once(client, [photo] * 3)
+
+    _use(steady, ask, timeout_seconds=10, max_images_per_call=1)
+    assert sizes_of_calls == [1] * 4
+
+
+def test_an_image_that_the_model_cannot_read_harms_no_other(steady, photo, sizes_of_calls):
+    async def ask(client):
+        await client.predict(photo, budget_seconds=10)
+        for _ in range(2):
+            good, bad, other = await _predict_at_once(client, [photo, b"no image", photo])
+            assert good.probabilities == pytest.approx(other.probabilities)
+            assert isinstance(bad, UnprocessableError)
+
+    _use(steady, ask, timeout_seconds=10)
+    assert sizes_of_calls == [1, 3, 1, 1, 1, 3, 1, 1, 1]  # calls stay as large as they were
+
+
+def test_a_server_that_takes_smaller_batches_is_not_asked_for_larger_ones_again(
+    narrow_server, photo, sizes_of_calls
+):
+    async def ask(client):
+        await client.predict(photo, budget_seconds=10)
+        for _ in range(3):
+            answers = await _predict_at_once(client, [photo] * 16)
+            assert [answer.version for answer in answers] == [PLAIN] * 16
+
+    with structlog.testing.capture_logs() as lines:
+        _use(narrow_server, ask, timeout_seconds=10)
+    once, twice = [16, *[1] * 16], [8, 8, *[1] * 16]
+    assert sizes_of_calls == [1, *once, *twice, *[4] * 4]
+    assert [line["max_images_from_now_on"] for line in lines] == [8, 4]
+    assert all("LOUPE_GATEWAY_MODEL__MAX_IMAGES_PER_CALL" in line["fix"] for line in lines)
+
+
+def test_an_image_with_little_time_does_not_wait_for_a_call_that_others_share(
+    serving_server, photo
+):
+    server = serving_server
+
+    async def ask(client):
+        await _predict_again(client, photo)
+        server.freeze()
+        started = time.monotonic()
+        patient = asyncio.create_task(client.predict(photo, budget_seconds=10))
+        with pytest.raises(ModelTimeoutError, match=r"no answer within 0\.[12]"):
+            await client.predict(photo, budget_seconds=0.2)
+        assert 0.15 < time.monotonic() - started < 0.6
+        server.thaw()
+        return await patient
+
+    assert _use(server, ask, timeout_seconds=10).version == PLAIN
 
 
 def test_images_that_the_model_cannot_read_are_the_caller_s_mistake(steady):

@@ -3,7 +3,7 @@ import pytest
 
 from configs.errors import UpstreamError
 from serving.gateway.model.protos import DataType, PredictRequest, PredictResponse
-from serving.gateway.model.tensors import add_image, read_outputs
+from serving.gateway.model.tensors import add_images, read_outputs
 
 
 @pytest.fixture(scope="module")
@@ -16,15 +16,15 @@ def test_requests_are_those_of_tensorflow_serving(predict_pb2):
     request.model_spec.name = "loupe"
     request.model_spec.version_label = "canary"
     request.model_spec.signature_name = "serving_default"
-    add_image(request, "image_bytes", b"\xff\xd8\x00")
+    add_images(request, "image_bytes", [b"\xff\xd8\x00", b"GIF"])
     request.output_filter.append("label")
     theirs = predict_pb2.PredictRequest.FromString(request.SerializeToString())
     assert theirs.model_spec.name == "loupe"
     assert theirs.model_spec.version_label == "canary"
     assert theirs.model_spec.signature_name == "serving_default"
     tensor = theirs.inputs["image_bytes"]
-    assert list(tensor.string_val) == [b"\xff\xd8\x00"]
-    assert [dimension.size for dimension in tensor.tensor_shape.dim] == [1]
+    assert list(tensor.string_val) == [b"\xff\xd8\x00", b"GIF"]
+    assert [dimension.size for dimension in tensor.tensor_shape.dim] == [2]
     assert tensor.dtype == DataType.STRING
     assert list(theirs.output_filter) == ["label"]
 
