@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -44,6 +44,8 @@ _FALLBACK_SHARE: Final = 0.2
 """Of a request's time, kept back for the fallback."""
 _REFUSAL_SHARE: Final = 0.02
 """The same where there is none: a call that ends by its own limit counts for the breaker."""
+_CALL_LEAVES_SECONDS: Final = 0.001
+"""After this long, a picture's bytes are on their way to the model server."""
 
 Result = TypeVar("Result")
 
@@ -136,7 +138,8 @@ class Predictor:
         async with _time_limit(asked):
             image = await self._check(upload, is_alone=asked.is_alone)
             rules, rules_version = self._parts.rules.current, self._parts.rules.version
-            answer, route = await self._ask(image, asked, rules)
+            with _measured_meanwhile(image):
+                answer, route = await self._ask(image, asked, rules)
         decision = self._fallback_reviews.limit(
             _decide(rules, answer, route), rules.review.fallback_per_hour
         )
@@ -228,7 +231,7 @@ class Predictor:
             return await self._in_thread(lambda: check_image(upload, limits))
         header = check_header(upload, limits)
         if header.is_quick:
-            return check_pixels(header, limits)
+            return check_pixels(header, limits, measure_later=True)
         return await self._in_thread(lambda: check_pixels(header, limits))
 
     async def _ask(
@@ -301,6 +304,17 @@ async def _time_limit(asked: Asked) -> AsyncGenerator[None]:
             "the answer was not ready in time",
             fix="Try again in a few seconds, or send a smaller picture.",
         ) from error
+
+
+@contextlib.contextmanager
+def _measured_meanwhile(image: CheckedImage) -> Generator[None]:
+    # The measures are for the record only, and the loop has nothing to do for this picture while
+    # the model works. The call must have left first.
+    timer = asyncio.get_running_loop().call_later(_CALL_LEAVES_SECONDS, image.measurement.take)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _decide(rules: BusinessRules, answer: ModelAnswer, route: Route) -> Decision:

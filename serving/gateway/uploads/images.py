@@ -49,6 +49,27 @@ _LARGE_WAIT_SECONDS: Final = 2.0
 _large_pictures = threading.BoundedSemaphore(2)
 
 
+class Measurement:
+    """Measures of a picture, taken when they are first asked for.
+
+    Args:
+        pixels: RGB, upright; kept until then.
+    """
+
+    def __init__(self, pixels: Image.Image) -> None:
+        self._known: Image.Image | QualityMeasures = pixels
+
+    def take(self) -> QualityMeasures:
+        """Measure the picture, or tell what was measured.
+
+        Returns:
+            The measures, the same as ExampleGen's.
+        """
+        if isinstance(self._known, Image.Image):
+            self._known = measure_picture(self._known)
+        return self._known
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class CheckedImage:
     """A picture that the model can be given as it is.
@@ -60,7 +81,7 @@ class CheckedImage:
         height: rows as stored, before orientation.
         channels: colour and alpha channels, 1..4; a palette counts as 3.
         orientation: EXIF orientation, 1..8.
-        quality: measures of the upright picture, the same as ExampleGen's.
+        measurement: what `quality` tells.
     """
 
     data: bytes
@@ -69,7 +90,16 @@ class CheckedImage:
     height: int
     channels: int
     orientation: int
-    quality: QualityMeasures
+    measurement: Measurement = dataclasses.field(compare=False, repr=False)
+
+    @property
+    def quality(self) -> QualityMeasures:
+        """Tell what the upright picture looks like, in numbers.
+
+        Returns:
+            Its measures, the same as ExampleGen's.
+        """
+        return self.measurement.take()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,12 +172,16 @@ def check_header(upload: Upload, limits: UploadSettings) -> CheckedHeader:
     return CheckedHeader(upload, image_format, layout, probe)
 
 
-def check_pixels(header: CheckedHeader, limits: UploadSettings) -> CheckedImage:
+def check_pixels(
+    header: CheckedHeader, limits: UploadSettings, *, measure_later: bool = False
+) -> CheckedImage:
     """Decode a picture and measure it; the time grows with the number of pixels.
 
     Args:
         header: the picture.
         limits: what is accepted.
+        measure_later: leave the measures, half of the work, to whoever asks for them first; until
+            then the pixels stay in memory.
 
     Returns:
         The picture and what was found out about it.
@@ -165,11 +199,19 @@ def check_pixels(header: CheckedHeader, limits: UploadSettings) -> CheckedImage:
                 pixels = decode_upright(
                     image, orientation=probe.orientation, min_side_pixels=MEASURED_SIDE_PIXELS
                 )
-                quality = measure_picture(pixels)
+                measurement = Measurement(pixels)
+                if not measure_later:
+                    measurement.take()
     except DAMAGES as error:
         refuse_damaged(subject, f"the {header.format} pixels are damaged: {error}", error)
     return CheckedImage(
-        data, header.format, probe.width, probe.height, probe.channels, probe.orientation, quality
+        data=data,
+        format=header.format,
+        width=probe.width,
+        height=probe.height,
+        channels=probe.channels,
+        orientation=probe.orientation,
+        measurement=measurement,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import data.quality
 from serving.gateway.api_types import ClassProbability
 from serving.gateway.errors import DeadlineError, OverloadedError, UnavailableError
 from serving.gateway.model.errors import ModelGoneError, ModelTimeoutError
@@ -18,7 +19,8 @@ from serving.gateway.observability.tracing import Tracing
 from serving.gateway.predictor import Asked
 from serving.gateway.records import ReviewReason, Route
 from serving.gateway.services import open_services
-from serving.gateway.settings import GatewaySettings
+from serving.gateway.settings import GatewaySettings, UploadSettings
+from serving.gateway.uploads import images
 from serving.gateway.uploads.upload import Upload
 
 PLAIN = 7
@@ -123,8 +125,8 @@ def test_pictures_for_review_are_scaled_and_their_size_is_remembered(
     assert (record.image_width, record.image_height) == Image.open(io.BytesIO(large.data)).size
     assert max(record.image_width, record.image_height) == 240
     assert record.image_bytes == len(large.data)
-    for data in (record.review_image, complaint):
-        picture = Image.open(io.BytesIO(data))
+    for kept in (record.review_image, complaint):
+        picture = Image.open(io.BytesIO(kept))
         assert sorted(picture.size) == [67, 100]
         # Upright: turned by EXIF 6.
         assert (picture.width < picture.height) == (record.image_width > record.image_height)
@@ -277,6 +279,44 @@ def test_time_left_is_never_negative():
     assert asked.seconds_left == 0
     later = dataclasses.replace(asked, ends_at=time.monotonic() + 5)
     assert 4 < later.seconds_left <= 5
+
+
+def test_a_small_picture_is_measured_while_the_model_works(
+    open_gateway, serving_server, photo, monkeypatch
+):
+    measured = []
+
+    def measure_picture(pixels):
+        measured.append(pixels.size)
+        return data.quality.measure_picture(pixels)
+
+    monkeypatch.setattr(images, "measure_picture", measure_picture)
+    settings = {"model": {"grpc_address": serving_server.grpc_address, "timeout_seconds": 10}}
+
+    async def run():
+        async with open_gateway(**settings) as services:
+            await _ask(services, photo)
+            measured.clear()
+            serving_server.freeze()
+            asking = asyncio.create_task(_ask(services, photo))
+            await asyncio.sleep(0.3)
+            in_the_meantime = list(measured)
+            serving_server.thaw()
+            answer = await asking
+            return in_the_meantime, services.recorder.find_pending(answer.request_id)
+
+    in_the_meantime, record = asyncio.run(run())
+    assert in_the_meantime == measured == [(48, 80)]
+    expected = images.check_image(photo, UploadSettings()).quality
+    assert record.image_sharpness == expected.sharpness
+    assert record.image_dhash == f"{expected.dhash:016x}"
+
+
+def test_a_picture_that_no_model_was_asked_about_is_measured_too(open_gateway, photo):
+    settings = {"model": NOBODY, "fallback": {"policy": "default"}}
+    _, record, _ = _run(open_gateway, photo, rules="default_answer: unknown", **settings)
+    expected = images.check_image(photo, UploadSettings()).quality
+    assert record.image_contrast == expected.contrast > 0
 
 
 @contextlib.contextmanager

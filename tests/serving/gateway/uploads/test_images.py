@@ -26,7 +26,7 @@ from serving.gateway.errors import (
 )
 from serving.gateway.settings import UploadSettings
 from serving.gateway.uploads import images
-from serving.gateway.uploads.images import check_image, strip_metadata
+from serving.gateway.uploads.images import check_header, check_image, check_pixels, strip_metadata
 from serving.gateway.uploads.upload import Upload
 from transform.image_ops import decode_image
 
@@ -127,6 +127,16 @@ def assert_same_quality(data):
     assert ours.sharpness == pytest.approx(theirs.sharpness, rel=1e-4, abs=1e-4)
     assert ours.saturation == pytest.approx(theirs.saturation, abs=1e-6)
     assert ours.dhash == theirs.dhash
+
+
+def test_pixels_are_kept_until_they_are_measured_and_no_longer(makers):
+    upload = Upload(makers.encode("jpeg", makers.photo(60, 40)))
+    header = check_header(upload, DEFAULT)
+    for measure_later in (False, True):
+        image = check_pixels(header, DEFAULT, measure_later=measure_later)
+        assert isinstance(image.measurement._known, Image.Image) == measure_later
+        assert image.quality == check(upload.data).quality
+        assert not isinstance(image.measurement._known, Image.Image)
 
 
 def test_the_measures_are_those_of_example_gen(encoded, format_name):
