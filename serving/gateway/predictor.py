@@ -244,7 +244,10 @@ class Predictor:
             async with self._turn("model.predict"):
                 seconds = asked.seconds_left - reserve * self._parts.settings.deadline_seconds
                 answer = await self._parts.client.predict(
-                    image.data, budget_seconds=seconds, metadata=outgoing_trace()
+                    image.data,
+                    budget_seconds=seconds,
+                    metadata=outgoing_trace(),
+                    num_pixels=image.width * image.height,
                 )
                 return answer, Route.STABLE
         except GONE:

@@ -20,10 +20,9 @@ from serving.gateway.model.errors import (
     BREAKER_FAILURES,
     ModelGoneError,
     ModelTimeoutError,
-    no_answer_within,
     to_gateway_error,
 )
-from serving.gateway.model.joint_calls import Answer, Ask, JointCalls, Metadata
+from serving.gateway.model.joint_calls import Answer, Ask, JointCalls, Metadata, Question
 from serving.gateway.model.protos import (
     PREDICT_METHOD,
     STATUS_METHOD,
@@ -112,13 +111,19 @@ class ModelClient:
 
     async def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
+        self._joint_calls.close()
         for task in self._closing:
             task.cancel()
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._channel.close()
 
     async def predict(
-        self, image_bytes: bytes, *, budget_seconds: float, metadata: Metadata = ()
+        self,
+        image_bytes: bytes,
+        *,
+        budget_seconds: float,
+        metadata: Metadata = (),
+        num_pixels: int = 0,
     ) -> ModelAnswer:
         """Ask what an image shows.
 
@@ -126,6 +131,8 @@ class ModelClient:
             image_bytes: the encoded image.
             budget_seconds: time for all attempts together.
             metadata: sent along.
+            num_pixels: width times height, so that a large image keeps no small one waiting; 0
+                where that is not known.
 
         Returns:
             The answer.
@@ -138,14 +145,14 @@ class ModelClient:
             UnprocessableError: the model cannot decode the image.
         """
         started = time.monotonic()
-        call = _Call(image_bytes, started + budget_seconds, metadata)
+        question = Question(image_bytes, num_pixels, started + budget_seconds, metadata)
         # Class names are the same for every image of a version: asked for once.
         knows_classes = bool(self._classes)
         ask = self._joint_calls.ask if knows_classes else self._ask_for_everything
-        version, outputs = await self._try(call, ask)
+        version, outputs = await self._try(question, ask)
         if version not in self._classes:
             if knows_classes:
-                version, outputs = await self._try(call, self._ask_for_everything)
+                version, outputs = await self._try(question, self._ask_for_everything)
             self._remember_classes(version, read_classes(outputs))
         model_ms = 1000 * (time.monotonic() - started)
         try:
@@ -172,8 +179,8 @@ class ModelClient:
             NotFoundError: the version that answers cannot explain itself.
             ModelGoneError: no server, or an answer that is no heat map; others as `predict`.
         """
-        call = _Call(image_bytes, time.monotonic() + budget_seconds, metadata)
-        version, outputs = await self._try(call, self._ask_for_explanation)
+        question = Question(image_bytes, 0, time.monotonic() + budget_seconds, metadata)
+        version, outputs = await self._try(question, self._ask_for_explanation)
         heat_map = outputs.get(OUTPUT_HEAT_MAP)
         if heat_map is None or heat_map.ndim != 3 or not heat_map[0].size:
             raise ModelGoneError(
@@ -206,35 +213,31 @@ class ModelClient:
         ]
         return sorted(entries, key=lambda entry: -entry.version)
 
-    async def _try(self, call: "_Call", ask: Ask) -> Answer:
+    async def _try(self, question: Question, ask: Ask) -> Answer:
         attempts_left = self._settings.max_attempts
         failure: ModelGoneError | None = None
-        while True:
-            attempts_left -= 1
-            try:
-                with self._breaker.watch():
-                    return await self._attempt(call, ask)
-            except BreakerOpenError:
-                if failure is not None:  # which opened it
-                    raise failure from None
-                raise
-            except ModelGoneError as error:
-                if not (error.is_worth_retrying and attempts_left):
-                    raise
-                failure = error
-            await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - no secret
-
-    async def _attempt(self, call: "_Call", ask: Ask) -> Answer:
-        where = self._where(PREDICT_METHOD)
-        seconds = min(self._settings.timeout_seconds, call.ends_at - time.monotonic())
-        if seconds <= 0:
-            raise ModelTimeoutError(f"{where}: no time is left to ask")
         try:
-            # A call that others share may take longer than this image has.
-            async with asyncio.timeout(seconds):
-                return await ask(call.image_bytes, seconds, call.metadata)
-        except TimeoutError as error:
-            raise no_answer_within(seconds, where) from error
+            while True:
+                attempts_left -= 1
+                try:
+                    return await self._attempt(question, ask)
+                except BreakerOpenError:
+                    if failure is not None:  # which opened it
+                        raise failure from None
+                    raise
+                except ModelGoneError as error:
+                    if not (error.is_worth_retrying and attempts_left):
+                        raise
+                    failure = error
+                await asyncio.sleep(random.uniform(*_RETRY_SECONDS))  # noqa: S311 - no secret
+        finally:
+            failure = None  # it keeps this frame, and the image with it
+
+    async def _attempt(self, question: Question, ask: Ask) -> Answer:
+        seconds = min(self._settings.timeout_seconds, question.ends_at - time.monotonic())
+        if seconds <= 0:
+            raise ModelTimeoutError(f"{self._where(PREDICT_METHOD)}: no time is left to ask")
+        return await ask(question, seconds)
 
     async def _ask_for_answers(
         self, images: Sequence[bytes], seconds: float, metadata: Metadata
@@ -243,17 +246,13 @@ class ModelClient:
         request.output_filter.extend(ANSWER_OUTPUTS)
         return await self._send_predict(request, seconds, metadata)
 
-    async def _ask_for_everything(
-        self, image_bytes: bytes, seconds: float, metadata: Metadata
-    ) -> Answer:
-        request = self._make_request(Signature.SERVING_DEFAULT, [image_bytes])
-        return await self._send_predict(request, seconds, metadata)
+    async def _ask_for_everything(self, question: Question, seconds: float) -> Answer:
+        request = self._make_request(Signature.SERVING_DEFAULT, [question.image_bytes])
+        return await self._send_predict(request, seconds, question.metadata)
 
-    async def _ask_for_explanation(
-        self, image_bytes: bytes, seconds: float, metadata: Metadata
-    ) -> Answer:
-        request = self._make_request(Signature.EXPLAIN, [image_bytes])
-        return await self._send_predict(request, seconds, metadata)
+    async def _ask_for_explanation(self, question: Question, seconds: float) -> Answer:
+        request = self._make_request(Signature.EXPLAIN, [question.image_bytes])
+        return await self._send_predict(request, seconds, question.metadata)
 
     def _make_request(self, signature: Signature, images: Sequence[bytes]) -> Any:
         request = PredictRequest()
@@ -265,11 +264,12 @@ class ModelClient:
         return request
 
     async def _send_predict(self, request: Any, seconds: float, metadata: Metadata) -> Answer:
-        response = await self._send(PREDICT_METHOD, request, seconds, metadata)
-        try:
-            return response.model_spec.version.value, read_outputs(response)
-        except UpstreamError as error:
-            raise ModelGoneError(str(error)) from error
+        with self._breaker.watch():  # counts calls, however many images one carries
+            response = await self._send(PREDICT_METHOD, request, seconds, metadata)
+            try:
+                return response.model_spec.version.value, read_outputs(response)
+            except UpstreamError as error:
+                raise ModelGoneError(str(error)) from error
 
     async def _send(self, method: str, request: Any, seconds: float, metadata: Metadata) -> Any:
         try:
@@ -304,10 +304,3 @@ class ModelClient:
         task = asyncio.get_running_loop().create_task(old.close(2 * self._settings.timeout_seconds))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Call:
-    image_bytes: bytes
-    ends_at: float
-    metadata: Metadata

@@ -58,7 +58,9 @@ def to_gateway_error(error: grpc.RpcError, where: str, seconds: float) -> Gatewa
     code, details = _read_status(error)
     text = f"{where}: {code.name}: {details}"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return no_answer_within(seconds, where)
+        return ModelTimeoutError(
+            f"{where}: no answer within {seconds:.3g} s", fix="try again in a few seconds"
+        )
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return OverloadedError(text, fix="try again in a second", headers={"Retry-After": "1"})
     if _MISSING_SIGNATURE.search(details):
@@ -75,21 +77,6 @@ def to_gateway_error(error: grpc.RpcError, where: str, seconds: float) -> Gatewa
         _log.warning("model server unavailable", call=where, details=details)
         return ModelGoneError(f"{where}: {code.name}", is_worth_retrying=True)
     return ModelGoneError(text)
-
-
-def no_answer_within(seconds: float, where: str) -> ModelTimeoutError:
-    """Say that a call took too long.
-
-    Args:
-        seconds: time limit that it had.
-        where: which call.
-
-    Returns:
-        What to tell the caller of this service.
-    """
-    return ModelTimeoutError(
-        f"{where}: no answer within {seconds:.3g} s", fix="try again in a few seconds"
-    )
 
 
 def _read_status(error: Any) -> tuple[grpc.StatusCode, str]:

@@ -7,6 +7,7 @@ one turn of the event loop, which is a single image as long as there is little t
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -23,16 +24,36 @@ Metadata = Sequence[tuple[str, str]]
 Answer = tuple[int, Arrays]
 """Version that answered, and its outputs."""
 
-Ask = Callable[[bytes, float, Metadata], Awaitable[Answer]]
-"""Asks for one image: the encoded image, the time limit in seconds, and what is sent along."""
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """One image that the model is asked about.
+
+    Attributes:
+        image_bytes: the encoded image.
+        num_pixels: its width times its height; 0 where that is not known.
+        ends_at: `time.monotonic()` by which the answer must be there.
+        metadata: sent along.
+    """
+
+    image_bytes: bytes
+    num_pixels: int
+    ends_at: float
+    metadata: Metadata
+
+
+Ask = Callable[[Question, float], Awaitable[Answer]]
+"""Asks about one image, with a time limit in seconds."""
 
 Send = Callable[[Sequence[bytes], float, Metadata], Awaitable[Answer]]
-"""The same for a batch of images."""
+"""Makes a call: the encoded images, the time limit in seconds, and what is sent along."""
 
 MAX_BYTES: Final = 1 << 20
-"""Of a call of several images. Large ones take so long to decode that small ones shall not wait for
-them, and a gRPC server accepts 4 MiB unless it is told otherwise."""
+"""Of a call of several images: a gRPC server accepts 4 MiB unless it is told otherwise."""
+MAX_PIXELS: Final = 1 << 20
+"""The same for pixels: large images take long to decode, and small ones shall not wait for them."""
 
+_SIMILAR: Final = 0.95
 _log = structlog.get_logger(__name__)
 
 
@@ -40,12 +61,27 @@ _log = structlog.get_logger(__name__)
 class _Call:
     metadata: Metadata
     span: trace.Span
+    seconds: float
     images: list[bytes] = dataclasses.field(default_factory=list)
     num_bytes: int = 0
-    seconds: float = 0.0
+    num_pixels: int = 0
     num_waiting: int = 0
     num_answered_alone: int = 0
     task: asyncio.Task[Answer] = dataclasses.field(init=False)
+
+    def has_room(self, question: Question, seconds: float) -> bool:
+        # One call has one time limit, so those who share it must have about as much time.
+        is_similar = min(seconds, self.seconds) >= _SIMILAR * max(seconds, self.seconds)
+        num_bytes = self.num_bytes + len(question.image_bytes)
+        num_pixels = self.num_pixels + question.num_pixels
+        return is_similar and num_bytes <= MAX_BYTES and num_pixels <= MAX_PIXELS
+
+    def add(self, question: Question, seconds: float) -> int:
+        self.images.append(question.image_bytes)
+        self.num_bytes += len(question.image_bytes)
+        self.num_pixels += question.num_pixels
+        self.seconds = min(self.seconds, seconds)
+        return len(self.images) - 1
 
 
 class JointCalls:
@@ -70,14 +106,12 @@ class JointCalls:
         """
         return self._max_images
 
-    async def ask(self, image_bytes: bytes, seconds: float, metadata: Metadata) -> Answer:
-        """Ask for one image, together with whatever else is ready.
+    async def ask(self, question: Question, seconds: float) -> Answer:
+        """Ask about one image, together with whatever else is ready.
 
         Args:
-            image_bytes: the encoded image.
-            seconds: time limit; a call lasts as long as the most patient of its images allows, so
-                the caller must stop waiting by itself.
-            metadata: sent along; that of the first image of a call counts.
+            question: the image; the metadata of the first one of a call is sent along.
+            seconds: time limit; a call may end a little earlier, for the sake of another image.
 
         Returns:
             The answer, a batch of one.
@@ -86,30 +120,32 @@ class JointCalls:
             UnprocessableError: the model cannot read the image.
             GatewayError: as `send`.
         """
-        call = self._join(image_bytes, metadata)
-        place = len(call.images)
-        call.images.append(image_bytes)
-        call.num_bytes += len(image_bytes)
-        call.seconds = max(call.seconds, seconds)
+        ends_at = time.monotonic() + seconds
+        call = self._join(question, seconds)
+        place = call.add(question, seconds)
         try:
             answer = await self._wait(call)
         except UnprocessableError:
             if len(call.images) == 1:
                 raise
             # One bad image is no reason to refuse the others.
-            answer = await self._send([image_bytes], seconds, metadata)
+            seconds_left = max(0.0, ends_at - time.monotonic())
+            answer = await self._send([question.image_bytes], seconds_left, question.metadata)
             self._note_answered_alone(call)
             return answer
         return _take(answer, place, len(call.images))
 
-    def _join(self, image_bytes: bytes, metadata: Metadata) -> _Call:
+    def close(self) -> None:
+        """Cancel the call that has not left yet."""
+        if self._open is not None:
+            self._open.task.cancel()
+            self._open = None
+
+    def _join(self, question: Question, seconds: float) -> _Call:
         call, span = self._open, trace.get_current_span()
-        if (
-            call is None
-            or len(call.images) >= self._max_images
-            or call.num_bytes + len(image_bytes) > MAX_BYTES
-        ):
-            call = self._open = _Call(metadata, span)
+        is_full = call is not None and len(call.images) >= self._max_images
+        if call is None or is_full or not call.has_room(question, seconds):
+            call = self._open = _Call(question.metadata, span, seconds)
             call.task = asyncio.create_task(self._run(call))
         elif span.is_recording():
             # The server's own spans are children of the first image's.
@@ -118,7 +154,7 @@ class JointCalls:
 
     async def _run(self, call: _Call) -> Answer:
         # A task starts in the next turn of the loop: who was ready in this one has joined by then.
-        self._close(call)
+        self._leave(call)
         return await self._send(call.images, call.seconds, call.metadata)
 
     async def _wait(self, call: _Call) -> Answer:
@@ -128,10 +164,13 @@ class JointCalls:
         finally:
             call.num_waiting -= 1
             if not call.num_waiting:
-                self._close(call)
+                self._leave(call)
                 call.task.cancel()  # nobody is left; no effect on one that is done
+                # An error keeps these frames, and with them the call: a task that keeps the error
+                # would close a circle around the images until the garbage collector comes.
+                del call.task
 
-    def _close(self, call: _Call) -> None:
+    def _leave(self, call: _Call) -> None:
         if self._open is call:
             self._open = None
 

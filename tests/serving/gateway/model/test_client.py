@@ -15,8 +15,11 @@ from serving.gateway.model.errors import ModelGoneError, ModelTimeoutError
 from serving.gateway.model.protos import (
     PREDICT_METHOD,
     STATUS_METHOD,
+    DataType,
     GetModelStatusRequest,
     GetModelStatusResponse,
+    PredictRequest,
+    PredictResponse,
     VersionState,
 )
 from serving.gateway.settings import ModelServerSettings
@@ -145,6 +148,18 @@ def test_images_at_once_share_calls_and_get_their_own_answers(
         np.testing.assert_allclose(shared.probabilities, mine.probabilities, atol=1e-6)
 
 
+def test_closing_cancels_what_was_asked_in_the_same_moment(steady, photo):
+    async def ask(client):
+        await client.predict(photo, budget_seconds=10)
+        asking = asyncio.create_task(client.predict(photo, budget_seconds=10))
+        await asyncio.sleep(0)
+        await client.close()
+        await asyncio.wait([asking])
+        return asking.cancelled()
+
+    assert _use(steady, ask, timeout_seconds=10)
+
+
 def test_one_image_per_call_where_that_is_set(steady, photo, sizes_of_calls):
     async def ask(client):
         await client.predict(photo, budget_seconds=10)
@@ -181,6 +196,67 @@ def test_a_server_that_takes_smaller_batches_is_not_asked_for_larger_ones_again(
     assert sizes_of_calls == [1, *once, *twice, *[4] * 4]
     assert [line["max_images_from_now_on"] for line in lines] == [8, 4]
     assert all("LOUPE_GATEWAY_MODEL__MAX_IMAGES_PER_CALL" in line["fix"] for line in lines)
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])
+def test_a_call_that_fails_is_one_failure_however_many_images_it_carried(photo, status):
+    calls = []
+
+    async def predict(request, context):
+        request = PredictRequest.FromString(request)
+        images = request.inputs[0].value.string_val
+        calls.append(len(images))
+        if len(calls) == 2:
+            await context.abort(status, "a hiccup")
+        return _answer_all_alike(len(images))
+
+    async def ask():
+        server = grpc.aio.server()
+        service, method = PREDICT_METHOD[1:].split("/")
+        handler = grpc.unary_unary_rpc_method_handler(
+            predict, response_serializer=PredictResponse.SerializeToString
+        )
+        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
+        server.add_generic_rpc_handlers((handlers,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}"))
+        try:
+            await client.predict(photo, budget_seconds=5)
+            answers = await _predict_at_once(client, [photo] * 16)
+            return answers, client.breaker_state
+        finally:
+            await client.close()
+            await server.stop(0)
+
+    answers, breaker_state = asyncio.run(ask())
+    assert breaker_state is BreakerState.CLOSED
+    assert calls[:2] == [1, 16]
+    if status is grpc.StatusCode.UNAVAILABLE:  # worth a second attempt
+        assert [answer.label for answer in answers] == ["bag"] * 16
+        assert sum(calls[2:]) == 16
+    else:
+        assert all(isinstance(answer, ModelGoneError) for answer in answers)
+
+
+def _answer_all_alike(num_images):
+    response = PredictResponse()
+    response.model_spec.version.value = PLAIN
+    values = {
+        "label": (DataType.STRING, "string_val", [b"bag"]),
+        "label_id": (DataType.INT64, "int64_val", [0]),
+        "probability": (DataType.FLOAT, "float_val", [0.9]),
+        "probabilities": (DataType.FLOAT, "float_val", [0.9, 0.1, 0.0]),
+        "needs_review": (DataType.BOOL, "bool_val", [False]),
+    }
+    for name, (dtype, field, row) in values.items():
+        tensor = response.outputs.add(key=name).value
+        tensor.dtype = dtype
+        sizes = [num_images] if name != "probabilities" else [num_images, 3]
+        for size in sizes:
+            tensor.tensor_shape.dim.add(size=size)
+        getattr(tensor, field).extend(row * num_images)
+    return response
 
 
 def test_an_image_with_little_time_does_not_wait_for_a_call_that_others_share(
