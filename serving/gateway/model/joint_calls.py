@@ -97,15 +97,6 @@ class JointCalls:
         self._max_images = max_images
         self._open: _Call | None = None
 
-    @property
-    def max_images(self) -> int:
-        """Tell how many images a call takes.
-
-        Returns:
-            What was asked for, or less where the server refused that.
-        """
-        return self._max_images
-
     async def ask(self, question: Question, seconds: float) -> Answer:
         """Ask about one image, together with whatever else is ready.
 
