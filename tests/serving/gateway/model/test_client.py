@@ -47,6 +47,29 @@ def _use(server, coroutine_function, **settings):
     return asyncio.run(run())
 
 
+@contextlib.asynccontextmanager
+async def _client_of(predict, **settings):
+    """A client of a server of our own, which answers Predict with this coroutine function."""
+    server = grpc.aio.server()
+    service, method = PREDICT_METHOD[1:].split("/")
+    handler = grpc.unary_unary_rpc_method_handler(
+        predict,
+        request_deserializer=PredictRequest.FromString,
+        response_serializer=PredictResponse.SerializeToString,
+    )
+    server.add_generic_rpc_handlers((
+        grpc.method_handlers_generic_handler(service, {method: handler}),
+    ))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}", **settings))
+    try:
+        yield client
+    finally:
+        await client.close()
+        await server.stop(0)
+
+
 async def _predict_again(client, data):
     """Ask until there is an answer, which a restarted or loaded server may owe for a moment."""
     deadline = time.monotonic() + 20
@@ -203,7 +226,6 @@ def test_a_call_that_fails_is_one_failure_however_many_images_it_carried(photo, 
     calls = []
 
     async def predict(request, context):
-        request = PredictRequest.FromString(request)
         images = request.inputs[0].value.string_val
         calls.append(len(images))
         if len(calls) == 2:
@@ -211,23 +233,10 @@ def test_a_call_that_fails_is_one_failure_however_many_images_it_carried(photo, 
         return _answer_all_alike(len(images))
 
     async def ask():
-        server = grpc.aio.server()
-        service, method = PREDICT_METHOD[1:].split("/")
-        handler = grpc.unary_unary_rpc_method_handler(
-            predict, response_serializer=PredictResponse.SerializeToString
-        )
-        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
-        server.add_generic_rpc_handlers((handlers,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}"))
-        try:
+        async with _client_of(predict) as client:
             await client.predict(photo, budget_seconds=5)
             answers = await _predict_at_once(client, [photo] * 16)
             return answers, client.breaker_state
-        finally:
-            await client.close()
-            await server.stop(0)
 
     answers, breaker_state = asyncio.run(ask())
     assert breaker_state is BreakerState.CLOSED
@@ -317,18 +326,9 @@ def test_metadata_reaches_the_server(photo):
         await context.abort(grpc.StatusCode.INTERNAL, "enough")
 
     async def ask():
-        server = grpc.aio.server()
-        service, method = PREDICT_METHOD[1:].split("/")
-        handler = grpc.unary_unary_rpc_method_handler(predict)
-        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
-        server.add_generic_rpc_handlers((handlers,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}"))
-        with pytest.raises(ModelGoneError, match="INTERNAL: enough"):
-            await client.predict(photo, budget_seconds=5, metadata=[("traceparent", "00-ab")])
-        await client.close()
-        await server.stop(0)
+        async with _client_of(predict) as client:
+            with pytest.raises(ModelGoneError, match="INTERNAL: enough"):
+                await client.predict(photo, budget_seconds=5, metadata=[("traceparent", "00-ab")])
 
     asyncio.run(ask())
     assert ("traceparent", "00-ab") in [(item.key, item.value) for item in seen]
@@ -484,19 +484,8 @@ def test_a_server_that_restarts_between_attempts_costs_no_error(photo):
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too busy")
 
     async def ask():
-        server = grpc.aio.server()
-        service, method = PREDICT_METHOD[1:].split("/")
-        handler = grpc.unary_unary_rpc_method_handler(predict)
-        handlers = grpc.method_handlers_generic_handler(service, {method: handler})
-        server.add_generic_rpc_handlers((handlers,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        client = ModelClient(ModelServerSettings(grpc_address=f"127.0.0.1:{port}", max_attempts=3))
-        try:
+        async with _client_of(predict, max_attempts=3) as client:
             await client.predict(photo, budget_seconds=5)
-        finally:
-            await client.close()
-            await server.stop(0)
 
     with pytest.raises(Exception, match="too busy") as caught:
         asyncio.run(ask())
